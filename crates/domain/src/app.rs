@@ -1,0 +1,121 @@
+//! Organizations, mobile apps and API tokens, as they are stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppId, OrgId, TokenId};
+use crate::secret::{Sealed, TokenHash};
+use crate::time::Timestamp;
+
+/// An organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Org {
+    /// Its id, which is in the path of every call.
+    pub id: OrgId,
+    /// A name for people; need not be unique.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Which environment of APNs an app's tokens are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IosMode {
+    /// The App Store's and TestFlight's.
+    Production,
+    /// Xcode's.
+    Sandbox,
+    /// Either: the likelier is asked first.
+    Auto,
+}
+
+/// How the service proves to APNs that it may send for the app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IosAuth {
+    /// By provider token, signed with a key of the developer account.
+    Key {
+        /// The key's id, 10 characters.
+        key_id: String,
+        /// The developer team's id, 10 characters.
+        team_id: String,
+        /// The .p8 file, sealed.
+        p8: Sealed,
+    },
+}
+
+/// The iOS side of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IosSide {
+    /// Which environment.
+    pub mode: IosMode,
+    /// The bundle id, which is the APNs topic.
+    pub bundle_id: String,
+    /// The credentials.
+    pub auth: IosAuth,
+}
+
+/// The Android side of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AndroidSide {
+    /// The Firebase project.
+    pub project_id: String,
+    /// The service account's address.
+    pub client_email: String,
+    /// The service account file, sealed.
+    pub service_account: Sealed,
+}
+
+/// A mobile app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its id, the `MobileAppId` of the API.
+    pub id: AppId,
+    /// Who owns it.
+    pub org: OrgId,
+    /// A name for people; need not be unique.
+    pub name: String,
+    /// A description for people.
+    pub description: String,
+    /// APNs, if the app is on iOS.
+    pub ios: Option<IosSide>,
+    /// FCM, if the app is on Android.
+    pub android: Option<AndroidSide>,
+    /// The secret of its Standard Webhooks signatures, sealed.
+    pub webhook_secret: Sealed,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted. A deleted app is unknown to callers; the row stays until nothing of the
+    /// app is left.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// An API token of a mobile app: what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its id in the admin API.
+    pub id: TokenId,
+    /// The organization that knows it.
+    pub org: OrgId,
+    /// The app that it is good for.
+    pub app: AppId,
+    /// What it is looked up by.
+    pub hash: TokenHash,
+    /// A name for people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is no longer good.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl TokenRecord {
+    /// Whether it is good at this time.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}

@@ -1,0 +1,52 @@
+//! What the service is about, without how it is done: identifiers, parsed values, the life cycle of
+//! a registration, what providers answer and what follows from it, and the ports (traits) through
+//! which everything with an effect is reached.
+//!
+//! Nothing here knows tokio, HTTP or a database; there is no clock and no random number: both come
+//! in as arguments. A value of one of these types has been checked when it was made, so nothing
+//! inside checks twice.
+
+mod app;
+mod backoff;
+mod breaker;
+mod callback;
+mod credentials;
+mod device;
+mod directory;
+mod guid;
+mod ids;
+mod ports;
+mod registration;
+mod secret;
+mod time;
+mod user;
+mod verdict;
+
+pub use app::{AndroidSide, App, IosAuth, IosMode, IosSide, Org, TokenRecord};
+pub use backoff::{Backoff, Tries};
+pub use breaker::{Breaker, BreakerState, Permit, Signal};
+pub use callback::{
+    CallbackOrder, CallbackReport, CallbackResult, CallbackUrlFault, Delivery, DeliveryEnd,
+    DeliveryRoom, HostKey, SignatureEncoding, callback_signature,
+};
+pub use credentials::{ApnsCredentials, CredentialFault, FcmCredentials, Fingerprint};
+pub use device::{
+    ClaimedToken, Device, DeviceKey, DeviceToken, DeviceTokenFault, Environment, Lane, Platform,
+};
+pub use directory::{Authorization, Directory, Unknown};
+pub use guid::{GuidFault, parse_guid};
+pub use ids::{AppId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
+pub use ports::{
+    Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun, Page, PageRequest, Providers,
+    Random, SealContext, SealFault, Sealer, Store, StoreError,
+};
+pub use registration::{
+    Accept, CleanUp, Ended, Ending, FailureReason, Finish, Finished, LaneLoad, Outcome, Postpone,
+    Registration, RegistrationView, Standing, Status,
+};
+pub use secret::{ApiToken, ApiTokenFault, Sealed, Secret, TokenHash};
+pub use time::Timestamp;
+pub use user::{UserId, UserIdFault, UserKey};
+pub use verdict::{
+    BusyScope, DryRunReport, Provider, ProviderAnswer, Step, Verdict, after_dry_run,
+};
