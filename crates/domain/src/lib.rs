@@ -10,6 +10,7 @@ mod app;
 mod backoff;
 mod breaker;
 mod callback;
+mod caller_headers;
 mod credentials;
 mod device;
 mod directory;
@@ -29,6 +30,7 @@ pub use callback::{
     CallbackOrder, CallbackReport, CallbackResult, CallbackUrlFault, Delivery, DeliveryEnd,
     DeliveryRoom, HostKey, SignatureEncoding, callback_signature,
 };
+pub use caller_headers::{CallerHeaders, CallerHeadersFault};
 pub use credentials::{ApnsCredentials, CredentialFault, FcmCredentials, Fingerprint};
 pub use device::{
     ClaimedToken, Device, DeviceKey, DeviceToken, DeviceTokenFault, Environment, Lane, Platform,
