@@ -1,1 +1,28 @@
-//! (being built)
+//! What the service does: one file for each use case, and the workers that carry on what has been
+//! accepted. Everything with an effect is reached through the domain's ports; there is no HTTP, no
+//! SQL and no provider's JSON here.
+
+mod clean_up;
+mod configure;
+mod deliver;
+mod inspect;
+mod limits;
+mod register;
+mod report_status;
+mod service;
+mod settings;
+mod sweep;
+mod verify;
+
+pub use clean_up::{CleanUpError, CleanUpItem};
+pub use configure::{
+    AndroidInput, ApnsKeyInput, AppChange, Change, ConfigureError, IosChange, IosInput, NewApp,
+    NewToken,
+};
+pub use inspect::InspectError;
+pub use limits::{LimitName, Source, Throttled};
+pub use register::{RegisterError, RegisterItem, RegisterOptions, RequestedCallback};
+pub use report_status::StatusError;
+pub use service::{Parts, Service};
+pub use settings::{CallbackLimits, EngineSettings, RateLimit, RequestLimits, VerificationLimits};
+pub use verify::LaneReport;

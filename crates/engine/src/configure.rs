@@ -1,0 +1,470 @@
+//! Application configuration: organizations, mobile apps with their credentials, API tokens.
+//!
+//! Credentials are read when they are entered, so that a wrong file is told at once, and sealed
+//! before they are stored. A token and a webhook secret are shown once, to who made them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use pushroll_domain::{
+    AndroidSide, ApiToken, App, AppId, CredentialFault, Credentials, IosAuth, IosMode, IosSide,
+    Org, OrgId, Platform, SealContext, Secret, StoreError, Timestamp, TokenId, TokenRecord,
+};
+use thiserror::Error;
+use tracing::info;
+
+use crate::register::retry_after;
+use crate::service::Service;
+
+/// The field names that sealed credentials are bound to.
+const APNS_KEY: &str = "ios.key.p8";
+const SERVICE_ACCOUNT: &str = "android.service_account";
+const WEBHOOK_SECRET: &str = "webhook_secret";
+/// The most characters of a name.
+const NAME_CHARS: usize = 200;
+/// The most characters of a description.
+const DESCRIPTION_CHARS: usize = 2_000;
+/// The most API tokens of an app that are not revoked.
+const TOKENS_PER_APP: usize = 100;
+
+/// An APNs key as it is entered.
+#[derive(Debug, Clone)]
+pub struct ApnsKeyInput {
+    /// The key's id.
+    pub key_id: String,
+    /// The developer team's id.
+    pub team_id: String,
+    /// The text of the .p8 file.
+    pub p8: Secret,
+}
+
+/// The iOS side of an app as it is entered.
+#[derive(Debug, Clone)]
+pub struct IosInput {
+    /// Which environment.
+    pub mode: IosMode,
+    /// The bundle id.
+    pub bundle_id: String,
+    /// The key.
+    pub key: ApnsKeyInput,
+}
+
+/// The Android side of an app as it is entered.
+#[derive(Debug, Clone)]
+pub struct AndroidInput {
+    /// The text of the service account file.
+    pub service_account: Secret,
+}
+
+/// An app to make.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    /// A name for people.
+    pub name: String,
+    /// A description for people.
+    pub description: String,
+    /// APNs.
+    pub ios: Option<IosInput>,
+    /// FCM.
+    pub android: Option<AndroidInput>,
+}
+
+/// A change of a part.
+#[derive(Debug, Clone, Default)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It goes.
+    Remove,
+    /// It becomes this.
+    Set(T),
+}
+
+/// A change of an app's iOS side. What is absent stays; an app that had none needs all three.
+#[derive(Debug, Clone, Default)]
+pub struct IosChange {
+    /// Which environment.
+    pub mode: Option<IosMode>,
+    /// The bundle id.
+    pub bundle_id: Option<String>,
+    /// The key.
+    pub key: Option<ApnsKeyInput>,
+}
+
+/// A change of an app.
+#[derive(Debug, Clone, Default)]
+pub struct AppChange {
+    /// The name.
+    pub name: Option<String>,
+    /// The description; removing it empties it.
+    pub description: Change<String>,
+    /// APNs.
+    pub ios: Change<IosChange>,
+    /// FCM.
+    pub android: Change<AndroidInput>,
+}
+
+/// A new API token, shown once.
+#[derive(Debug)]
+pub struct NewToken {
+    /// What is kept of it.
+    pub record: TokenRecord,
+    /// The token.
+    pub token: ApiToken,
+}
+
+/// Why a change of the configuration was not made.
+#[derive(Debug, Error)]
+pub enum ConfigureError {
+    /// There is no such organization, app or token.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// `organization`, `app` or `token`.
+        what: &'static str,
+    },
+    /// What was entered can't be used; says what to enter instead.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// The field of the admin API, in dotted form.
+        field: &'static str,
+        /// What to do. Never holds a secret.
+        message: String,
+    },
+    /// The store can't take it now.
+    #[error("the store can't take it now")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+        /// Why.
+        #[source]
+        cause: StoreError,
+    },
+}
+
+impl From<StoreError> for ConfigureError {
+    fn from(cause: StoreError) -> Self {
+        Self::Unavailable { retry_after: retry_after(&cause), cause }
+    }
+}
+
+impl From<CredentialFault> for ConfigureError {
+    fn from(fault: CredentialFault) -> Self {
+        Self::Invalid { field: fault.field, message: fault.message }
+    }
+}
+
+impl Service {
+    /// Makes an organization.
+    ///
+    /// # Errors
+    /// When the name can't be used or the store can't take it.
+    pub async fn create_org(&self, name: &str) -> Result<Arc<Org>, ConfigureError> {
+        let name = checked_name(name)?;
+        let now = self.clock.now();
+        let org = Org { id: self.ids.org(now, self.random.u64()), name, created_at: now };
+        let _one_at_a_time = self.changes.lock().await;
+        self.store.put_org(org.clone()).await?;
+        self.reload().await?;
+        info!(org = %org.id, "organization made");
+        Ok(Arc::new(org))
+    }
+
+    /// Makes an app, and its webhook secret, which is shown this once.
+    ///
+    /// # Errors
+    /// When there is no such organization, something entered can't be used, or the store can't take it.
+    pub async fn create_app(
+        &self,
+        org: OrgId,
+        new: NewApp,
+    ) -> Result<(Arc<App>, Secret), ConfigureError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.known_org(org)?;
+        let now = self.clock.now();
+        let id = self.ids.app(now, self.random.u64());
+        let name = checked_name(&new.name)?;
+        let description = checked_description(&new.description)?;
+        let ios = new.ios.map(|ios| self.ios_side(org, id, ios)).transpose()?;
+        let android = new.android.map(|side| self.android_side(org, id, &side)).transpose()?;
+        let mut bytes = [0; 32];
+        self.random.fill(&mut bytes);
+        let secret = Secret::new(format!("whsec_{}", STANDARD.encode(bytes)).into_bytes());
+        let context = SealContext { org, app: id, field: WEBHOOK_SECRET };
+        let app = App {
+            id,
+            org,
+            name,
+            description,
+            ios,
+            android,
+            webhook_secret: self.sealer.seal(context, secret.reveal()),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
+        self.store.put_app(app.clone()).await?;
+        self.reload().await?;
+        info!(%org, app = %id, "app made");
+        Ok((Arc::new(app), secret))
+    }
+
+    /// Changes an app. New credentials are in force for the next dry run.
+    ///
+    /// # Errors
+    /// When there is no such app, something entered can't be used, or the store can't take it.
+    pub async fn change_app(
+        &self,
+        org: OrgId,
+        id: AppId,
+        change: AppChange,
+    ) -> Result<Arc<App>, ConfigureError> {
+        let _one_at_a_time = self.changes.lock().await;
+        let mut app = App::clone(&*self.known_app(org, id)?);
+        if let Some(name) = change.name {
+            app.name = checked_name(&name)?;
+        }
+        match change.description {
+            Change::Keep => {}
+            Change::Remove => app.description.clear(),
+            Change::Set(description) => app.description = checked_description(&description)?,
+        }
+        match change.ios {
+            Change::Keep => {}
+            Change::Remove => app.ios = None,
+            Change::Set(ios) => app.ios = Some(self.changed_ios(org, id, app.ios.take(), ios)?),
+        }
+        match change.android {
+            Change::Keep => {}
+            Change::Remove => app.android = None,
+            Change::Set(android) => app.android = Some(self.android_side(org, id, &android)?),
+        }
+        app.updated_at = self.clock.now();
+        self.store.put_app(app.clone()).await?;
+        self.reload().await?;
+        info!(%org, app = %id, "app changed");
+        Ok(Arc::new(app))
+    }
+
+    /// Deletes an app: its tokens are revoked and it is unknown from the next request on; what is pending
+    /// ends, and its devices go in the background.
+    ///
+    /// # Errors
+    /// When there is no such app, or the store can't take it.
+    pub async fn delete_app(&self, org: OrgId, id: AppId) -> Result<(), ConfigureError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.known_app(org, id)?;
+        self.store.delete_app(org, id, self.clock.now()).await?;
+        self.reload().await?;
+        info!(%org, app = %id, "app deleted");
+        Ok(())
+    }
+
+    /// Makes an API token of 256 random bits.
+    ///
+    /// # Errors
+    /// When there is no such app, it has too many tokens, the expiry is over already, or the store can't
+    /// take it.
+    pub async fn create_token(
+        &self,
+        org: OrgId,
+        app: AppId,
+        name: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<NewToken, ConfigureError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.known_app(org, app)?;
+        let now = self.clock.now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(invalid("expires_at", "is in the past: give a time to come, or none"));
+        }
+        let directory = self.directory();
+        let good = directory.tokens_of(app).iter().filter(|t| t.revoked_at.is_none()).count();
+        if good >= TOKENS_PER_APP {
+            let message = format!("the app has {TOKENS_PER_APP} tokens: revoke one first");
+            return Err(invalid("name", &message));
+        }
+        let name = if name.is_empty() { String::new() } else { checked_name(name)? };
+        let mut bytes = [0; 32];
+        self.random.fill(&mut bytes);
+        let text = format!("prt_{}", URL_SAFE_NO_PAD.encode(bytes));
+        let token = ApiToken::parse(&text).map_err(|fault| invalid("token", &fault.to_string()))?;
+        let record = TokenRecord {
+            id: self.ids.token(now, self.random.u64()),
+            org,
+            app,
+            hash: token.hash(),
+            name,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+        };
+        self.store.put_token(record.clone()).await?;
+        self.reload().await?;
+        info!(%org, %app, token = %record.id, "API token made");
+        Ok(NewToken { record, token })
+    }
+
+    /// Revokes an API token, in force from the next request on. Revoking it again is no error.
+    ///
+    /// # Errors
+    /// When there is no such token of this app, or the store can't take it.
+    pub async fn revoke_token(
+        &self,
+        org: OrgId,
+        app: AppId,
+        token: TokenId,
+    ) -> Result<(), ConfigureError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.known_app(org, app)?;
+        self.directory()
+            .token(token)
+            .filter(|known| known.app == app)
+            .ok_or(ConfigureError::NotFound { what: "token" })?;
+        self.store.revoke_token(app, token, self.clock.now()).await?;
+        self.reload().await?;
+        info!(%org, %app, %token, "API token revoked");
+        Ok(())
+    }
+
+    /// The organization.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn known_org(&self, org: OrgId) -> Result<Arc<Org>, ConfigureError> {
+        self.directory().org(org).cloned().ok_or(ConfigureError::NotFound { what: "organization" })
+    }
+
+    /// The app of this organization.
+    ///
+    /// # Errors
+    /// When there is no such organization, or it has no such app.
+    pub fn known_app(&self, org: OrgId, app: AppId) -> Result<Arc<App>, ConfigureError> {
+        self.known_org(org)?;
+        self.directory()
+            .app(app)
+            .filter(|app| app.org == org)
+            .cloned()
+            .ok_or(ConfigureError::NotFound { what: "app" })
+    }
+
+    /// The credentials of an app on a platform, opened and read; `None` if it has no such side.
+    pub(crate) fn credentials(
+        &self,
+        app: &App,
+        platform: Platform,
+    ) -> Result<Option<Credentials>, String> {
+        let open = |field, sealed| {
+            let context = SealContext { org: app.org, app: app.id, field };
+            self.sealer.open(context, sealed).map_err(|fault| fault.to_string())
+        };
+        match platform {
+            Platform::Ios => {
+                let Some(IosSide { bundle_id, auth, .. }) = &app.ios else { return Ok(None) };
+                let IosAuth::Key { key_id, team_id, p8 } = auth;
+                let opened = open(APNS_KEY, p8)?;
+                let text = String::from_utf8_lossy(opened.reveal());
+                let read = self.providers.read_apns_key(bundle_id, key_id, team_id, &text);
+                Ok(Some(Credentials::Apns(Arc::new(read.map_err(|fault| fault.to_string())?))))
+            }
+            Platform::Android => {
+                let Some(side) = &app.android else { return Ok(None) };
+                let opened = open(SERVICE_ACCOUNT, &side.service_account)?;
+                let text = String::from_utf8_lossy(opened.reveal());
+                let read = self.providers.read_service_account(&text);
+                Ok(Some(Credentials::Fcm(Arc::new(read.map_err(|fault| fault.to_string())?))))
+            }
+        }
+    }
+
+    /// The app's webhook secret.
+    pub(crate) fn webhook_secret(&self, app: &App) -> Result<Secret, String> {
+        let context = SealContext { org: app.org, app: app.id, field: WEBHOOK_SECRET };
+        self.sealer.open(context, &app.webhook_secret).map_err(|fault| fault.to_string())
+    }
+
+    fn ios_side(&self, org: OrgId, app: AppId, ios: IosInput) -> Result<IosSide, ConfigureError> {
+        let IosInput { mode, bundle_id, key } = ios;
+        let text = text_of("ios.key.p8", &key.p8)?;
+        let (key_id, team_id) = (key.key_id, key.team_id);
+        self.providers.read_apns_key(&bundle_id, &key_id, &team_id, text)?;
+        let context = SealContext { org, app, field: APNS_KEY };
+        let p8 = self.sealer.seal(context, text.as_bytes());
+        Ok(IosSide { mode, bundle_id, auth: IosAuth::Key { key_id, team_id, p8 } })
+    }
+
+    fn changed_ios(
+        &self,
+        org: OrgId,
+        app: AppId,
+        before: Option<IosSide>,
+        change: IosChange,
+    ) -> Result<IosSide, ConfigureError> {
+        let missing = |field| invalid(field, "is missing: the app has no iOS side yet");
+        let mode = change
+            .mode
+            .or(before.as_ref().map(|ios| ios.mode))
+            .ok_or_else(|| missing("ios.mode"))?;
+        let bundle_id = change
+            .bundle_id
+            .or_else(|| before.as_ref().map(|ios| ios.bundle_id.clone()))
+            .ok_or_else(|| missing("ios.bundle_id"))?;
+        let key = match (change.key, before) {
+            (Some(key), _) => key,
+            (None, None) => return Err(missing("ios.key")),
+            (None, Some(IosSide { auth: IosAuth::Key { key_id, team_id, p8 }, .. })) => {
+                let context = SealContext { org, app, field: APNS_KEY };
+                let opened = self.sealer.open(context, &p8);
+                let p8 = opened.map_err(|fault| invalid("ios.key", &fault.to_string()))?;
+                ApnsKeyInput { key_id, team_id, p8 }
+            }
+        };
+        self.ios_side(org, app, IosInput { mode, bundle_id, key })
+    }
+
+    fn android_side(
+        &self,
+        org: OrgId,
+        app: AppId,
+        android: &AndroidInput,
+    ) -> Result<AndroidSide, ConfigureError> {
+        let text = text_of("android.service_account", &android.service_account)?;
+        let read = self.providers.read_service_account(text)?;
+        let context = SealContext { org, app, field: SERVICE_ACCOUNT };
+        Ok(AndroidSide {
+            project_id: read.project_id,
+            client_email: read.client_email,
+            service_account: self.sealer.seal(context, text.as_bytes()),
+        })
+    }
+}
+
+fn invalid(field: &'static str, message: &str) -> ConfigureError {
+    ConfigureError::Invalid { field, message: message.to_owned() }
+}
+
+fn text_of<'a>(field: &'static str, secret: &'a Secret) -> Result<&'a str, ConfigureError> {
+    str::from_utf8(secret.reveal()).map_err(|_| invalid(field, "is not text in UTF-8"))
+}
+
+fn checked_name(name: &str) -> Result<String, ConfigureError> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(invalid("name", "must not be empty"));
+    }
+    if name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+        let message = format!("must have at most {NAME_CHARS} characters, none of them a control");
+        return Err(invalid("name", &message));
+    }
+    Ok(name.to_owned())
+}
+
+fn checked_description(description: &str) -> Result<String, ConfigureError> {
+    if description.chars().count() > DESCRIPTION_CHARS {
+        let message = format!("must have at most {DESCRIPTION_CHARS} characters");
+        return Err(invalid("description", &message));
+    }
+    Ok(description.to_owned())
+}

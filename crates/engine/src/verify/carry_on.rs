@@ -1,0 +1,284 @@
+//! Carrying one registration on, from its acceptance to its outcome or its next try.
+//!
+//! The checks come in the order in which the outcomes are defined: the API token, the length of the
+//! device token, a duplicate, the dry run. Each ends the registration, if it applies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pushroll_domain::{
+    App, ClaimedToken, Ending, FailureReason, Finish, Finished, Outcome, Postpone, Provider,
+    ProviderAnswer, Registration, Standing, StoreError, Timestamp, Tries,
+};
+use tracing::{Instrument, debug, error, info_span};
+
+use super::Hold;
+use super::equal::{Lead, Leader, Place};
+use super::lane::LaneState;
+use crate::service::Service;
+
+/// A registration that waits for an equal one is due a moment after it.
+const AFTER_ITS_EQUAL: Duration = Duration::from_millis(1);
+
+/// What is to be done with a registration now.
+pub(super) enum Next {
+    /// End it.
+    End { ending: Ending, tries: Tries, token_at_fault: bool },
+    /// Ask the provider again then.
+    Retry { due: Timestamp, tries: Tries, last_answer: ProviderAnswer },
+    /// Look again then: an equal registration that was accepted before comes first.
+    WaitFor { due: Timestamp },
+    /// Give it back as it is: its lane is held back.
+    GiveBack,
+    /// Nothing: the process stops, and the store has it.
+    Leave,
+}
+
+impl Next {
+    /// It fails, and nothing follows from that for its equals.
+    pub(super) fn fail(
+        reason: FailureReason,
+        answer: Option<ProviderAnswer>,
+        tries: Tries,
+    ) -> Self {
+        Self::End { ending: Ending::Failed { reason, answer }, tries, token_at_fault: false }
+    }
+}
+
+impl Service {
+    /// Carries a registration on in a task of its own.
+    pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold) {
+        let service = self.clone();
+        let span = info_span!("registration", id = %registration.id, app = %registration.app);
+        self.tasks.spawn(
+            async move {
+                let lane = Arc::clone(&hold.lane);
+                service.verify(&registration, &lane).await;
+                drop(hold);
+            }
+            .instrument(span),
+        );
+    }
+
+    async fn verify(&self, registration: &Arc<Registration>, lane: &Arc<LaneState>) {
+        if let Some(next) = self.refused(registration) {
+            self.take_step(registration, lane, next, None).await;
+            return;
+        }
+        loop {
+            match self.verification.equal.join(registration) {
+                Place::First(mut leader) => {
+                    let next = self.find_next(registration, lane).await;
+                    self.take_step(registration, lane, next, Some(&mut leader)).await;
+                    return;
+                }
+                Place::Waits(lead) => {
+                    let next = match lead.await {
+                        Ok(Lead::Over) | Err(_) => continue,
+                        Ok(Lead::TokenAtFault(answer)) => {
+                            let reason = FailureReason::DryRunSendingFailed;
+                            Next::fail(reason, answer, registration.tries)
+                        }
+                        Ok(Lead::Postponed(due)) => {
+                            Next::WaitFor { due: due.plus(AFTER_ITS_EQUAL) }
+                        }
+                    };
+                    self.take_step(registration, lane, next, None).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the registration ends before anything else is looked at.
+    fn refused(&self, registration: &Registration) -> Option<Next> {
+        if self.still_authorized(registration).is_none() {
+            let reason = FailureReason::ApiTokenNotValid;
+            return Some(Next::fail(reason, None, registration.tries));
+        }
+        match registration.claimed {
+            ClaimedToken::TooLong { .. } => {
+                Some(Next::fail(FailureReason::DeviceTokenTooLong, None, registration.tries))
+            }
+            ClaimedToken::Present(_) => None,
+        }
+    }
+
+    /// The app, if the registration's API token is still good for it.
+    pub(super) fn still_authorized(&self, registration: &Registration) -> Option<Arc<App>> {
+        let token = registration.authorized_by?;
+        self.directory().still_authorized(registration.app, token).cloned()
+    }
+
+    async fn find_next(&self, registration: &Arc<Registration>, lane: &Arc<LaneState>) -> Next {
+        let one = std::slice::from_ref(registration);
+        let standing = match self.until_stored(|| self.store.standings(one)).await {
+            Some(standings) => standings.into_iter().next().unwrap_or(Standing::Free),
+            None => return Next::Leave,
+        };
+        match standing {
+            Standing::Free => self.ask_provider(registration, lane).await,
+            Standing::Stored(_) => Next::End {
+                ending: Ending::Duplicate,
+                tries: registration.tries,
+                token_at_fault: false,
+            },
+            Standing::After { due, .. } => {
+                Next::WaitFor { due: due.max(self.clock.now()).plus(AFTER_ITS_EQUAL) }
+            }
+        }
+    }
+
+    /// Does what is to be done. Those who wait for the leader are told when it is dropped, after the
+    /// store has what they will look at.
+    async fn take_step(
+        &self,
+        registration: &Arc<Registration>,
+        lane: &Arc<LaneState>,
+        mut next: Next,
+        mut leader: Option<&mut Leader<'_>>,
+    ) {
+        loop {
+            match next {
+                Next::End { ending, tries, token_at_fault } => {
+                    if let (true, Some(leader)) = (token_at_fault, leader.as_deref_mut()) {
+                        leader.will_tell(Lead::TokenAtFault(answer_of(&ending)));
+                    }
+                    match self.finish(registration, ending, tries).await {
+                        // The device that stood in the way was cleaned up in between.
+                        Some(Finished::NoDuplicate) => {
+                            next = self.ask_provider(registration, lane).await;
+                        }
+                        Some(Finished::Ended(_) | Finished::NotPending) | None => return,
+                    }
+                }
+                Next::Retry { due, tries, last_answer } => {
+                    self.postpone(registration, due, tries, Some(last_answer)).await;
+                    if let Some(leader) = leader {
+                        leader.will_tell(Lead::Postponed(due));
+                    }
+                    return;
+                }
+                Next::WaitFor { due } => {
+                    let last_answer = registration.last_answer.clone();
+                    return self.postpone(registration, due, registration.tries, last_answer).await;
+                }
+                Next::GiveBack => {
+                    let one = vec![Arc::clone(registration)];
+                    if let Err(cause) = self.store.give_back(one).await {
+                        error!(%cause, "a registration can't be given back before the next start");
+                    }
+                    return;
+                }
+                Next::Leave => return,
+            }
+        }
+    }
+
+    /// Ends a registration; `None` when the process stops before.
+    async fn finish(
+        &self,
+        registration: &Arc<Registration>,
+        ending: Ending,
+        tries: Tries,
+    ) -> Option<Finished> {
+        let finish = Finish {
+            registration: Arc::clone(registration),
+            ending,
+            at: self.clock.now(),
+            tries,
+            devices_per_user: self.settings.requests.devices_per_user,
+        };
+        let finished = self
+            .until_stored(|| self.store.finish(vec![finish.clone()]))
+            .await?
+            .into_iter()
+            .next()?;
+        match finished {
+            Finished::Ended(outcome) => self.has_ended(registration, outcome, finish.at),
+            Finished::NotPending => debug!("it had ended already"),
+            Finished::NoDuplicate => {}
+        }
+        Some(finished)
+    }
+
+    fn has_ended(&self, registration: &Registration, outcome: Outcome, at: Timestamp) {
+        let platform = registration.claimed.platform().name();
+        let took = at.since(registration.accepted_at).as_secs_f64();
+        metrics::counter!(
+            "pushroll_registrations_ended_total",
+            "app" => registration.app.to_string(),
+            "platform" => platform,
+            "outcome" => outcome.name(),
+        )
+        .increment(1);
+        metrics::histogram!("pushroll_registration_seconds", "platform" => platform).record(took);
+        debug!(outcome = outcome.name(), "registration ended");
+        if registration.callback.is_some() {
+            self.deliveries.wake();
+        }
+    }
+
+    async fn postpone(
+        &self,
+        registration: &Arc<Registration>,
+        due: Timestamp,
+        tries: Tries,
+        last_answer: Option<ProviderAnswer>,
+    ) {
+        metrics::counter!("pushroll_registrations_postponed_total").increment(1);
+        let postpone = Postpone { registration: Arc::clone(registration), due, tries, last_answer };
+        self.until_stored(|| self.store.postpone(vec![postpone.clone()])).await;
+    }
+
+    /// Keeps a hint for the operator with the outcome.
+    pub(super) async fn add_hint(
+        &self,
+        registration: &Registration,
+        hint: String,
+    ) -> Result<(), StoreError> {
+        self.store.add_hint(registration.app, registration.id, hint).await
+    }
+
+    /// Asks the store until it can; `None` when the process stops before, and the store has everything
+    /// that the next start needs.
+    async fn until_stored<T, F>(&self, mut ask: impl FnMut() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            let retry_after = match ask().await {
+                Ok(done) => return Some(done),
+                Err(StoreError::Unavailable { retry_after, .. }) => retry_after,
+                Err(StoreError::Closed) => return None,
+                Err(cause @ StoreError::Corrupt(_)) => {
+                    error!(%cause, "the store can't carry a registration on");
+                    return None;
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(retry_after) => {}
+            }
+        }
+    }
+}
+
+fn answer_of(ending: &Ending) -> Option<ProviderAnswer> {
+    match ending {
+        Ending::Verified { answer, .. } | Ending::Failed { answer, .. } => answer.clone(),
+        Ending::Duplicate => None,
+    }
+}
+
+/// Our own words where no provider was asked.
+pub(super) fn unasked(provider: Provider, reason: &str, detail: Option<String>) -> ProviderAnswer {
+    ProviderAnswer {
+        provider,
+        environment: None,
+        status: None,
+        reason: reason.to_owned(),
+        detail,
+        provider_id: None,
+    }
+}

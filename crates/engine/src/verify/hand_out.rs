@@ -1,0 +1,108 @@
+//! Taking registrations from the store: what did not fit into memory when it was accepted, what is
+//! due for a retry, and after a start everything that is pending.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pushroll_domain::{BreakerState, StoreError};
+use tracing::debug;
+
+use super::Hold;
+use super::lane::LaneState;
+use crate::service::Service;
+use crate::verify::LaneReport;
+
+/// How often the store is looked at when nothing woke the worker.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The least time between two looks.
+const REST: Duration = Duration::from_millis(2);
+/// The most registrations taken from a lane at once, before the next lane has its turn.
+const TAKEN_AT_ONCE: usize = 256;
+
+impl Service {
+    /// Takes registrations from the store as there is room for them, lanes in turn.
+    pub(crate) async fn hand_out(self) {
+        if self.settings.verification.paused {
+            return self.stop.cancelled().await;
+        }
+        let mut turn = 0usize;
+        loop {
+            match self.one_round(turn).await {
+                Ok(()) => {}
+                Err(cause) => debug!(%cause, "nothing can be taken from the store now"),
+            }
+            turn = turn.wrapping_add(1);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = async {
+                    tokio::time::sleep(REST).await;
+                    self.verification.wake.notified().await;
+                } => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Takes from every lane once, beginning with another lane each time.
+    async fn one_round(&self, turn: usize) -> Result<(), StoreError> {
+        let mut loads = self.store.lanes().await?;
+        if loads.is_empty() {
+            let directory = self.directory();
+            self.verification.forget_lanes(|lane| directory.app(lane.app).is_some());
+            return Ok(());
+        }
+        let first = turn % loads.len();
+        loads.rotate_left(first);
+        for load in loads {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let lane = self.verification.lane(load.lane);
+            let in_memory = lane.in_memory.load(Ordering::Relaxed) as u64;
+            if load.pending > in_memory && lane.may_take(self.clock.now()) {
+                self.take_from(&lane).await?;
+            } else {
+                lane.set_backlog(false);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_from(&self, lane: &Arc<LaneState>) -> Result<(), StoreError> {
+        let most = match lane.report().breaker {
+            BreakerState::Closed | BreakerState::CredentialsRefused => TAKEN_AT_ONCE,
+            // No more than may find out whether the provider is back.
+            BreakerState::Open | BreakerState::HalfOpen => 20,
+        };
+        let mut holds: Vec<Hold> = Vec::new();
+        while holds.len() < most
+            && let Some(hold) = self.verification.hold(lane)
+        {
+            holds.push(hold);
+        }
+        if holds.is_empty() {
+            lane.set_backlog(true);
+            return Ok(());
+        }
+        let taken = self.store.take_due(lane.lane, self.clock.now(), holds.len()).await?;
+        lane.set_backlog(taken.len() == holds.len());
+        let more = taken.len() == TAKEN_AT_ONCE;
+        for (registration, hold) in taken.into_iter().zip(holds) {
+            self.carry_on(Arc::new(registration), hold);
+        }
+        if more {
+            self.verification.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The lanes that something was done for since the start, for operators.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<LaneReport> {
+        let lanes: Vec<_> = self.verification.lanes.lock().values().cloned().collect();
+        let mut reports: Vec<_> = lanes.iter().map(|lane| lane.report()).collect();
+        reports.sort_by_key(|report| report.lane);
+        reports
+    }
+}
