@@ -86,7 +86,7 @@ impl CallerHeaders {
         }
         let mut headers: Vec<(String, Secret)> = Vec::with_capacity(entries.len());
         for (name, value) in entries {
-            check_name(&name)?;
+            Self::check_name(&name)?;
             let serde_json::Value::String(value) = value else {
                 return Err(CallerHeadersFault::NotAString(shown(&name)));
             };
@@ -100,6 +100,24 @@ impl CallerHeaders {
             headers.push((name, value));
         }
         Ok(Self(headers))
+    }
+
+    /// Whether a caller may set a header of this name.
+    ///
+    /// # Errors
+    /// When the name is not legal, or the header is not the caller's to set.
+    pub fn check_name(name: &str) -> Result<(), CallerHeadersFault> {
+        if name.is_empty() || !name.bytes().all(is_token_byte) {
+            return Err(CallerHeadersFault::Name(shown(name)));
+        }
+        let lower = name.to_ascii_lowercase();
+        if OF_CONNECTION.contains(&lower.as_str()) {
+            return Err(CallerHeadersFault::OfConnection(shown(name)));
+        }
+        if OF_SERVICE.contains(&lower.as_str()) || lower.starts_with(OF_SERVICE_PREFIX) {
+            return Err(CallerHeadersFault::OfService(shown(name)));
+        }
+        Ok(())
     }
 
     /// Whether there is none.
@@ -161,20 +179,6 @@ fn push_quoted(text: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     text.push(b'"');
-}
-
-fn check_name(name: &str) -> Result<(), CallerHeadersFault> {
-    if name.is_empty() || !name.bytes().all(is_token_byte) {
-        return Err(CallerHeadersFault::Name(shown(name)));
-    }
-    let lower = name.to_ascii_lowercase();
-    if OF_CONNECTION.contains(&lower.as_str()) {
-        return Err(CallerHeadersFault::OfConnection(shown(name)));
-    }
-    if OF_SERVICE.contains(&lower.as_str()) || lower.starts_with(OF_SERVICE_PREFIX) {
-        return Err(CallerHeadersFault::OfService(shown(name)));
-    }
-    Ok(())
 }
 
 /// RFC 9110, section 5.6.2.

@@ -1,0 +1,245 @@
+//! A connection to an address that was judged, and one exchange on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::failure::{Failure, Phase};
+use crate::request::CallbackRequest;
+use crate::settings::CallbackSettingsFault;
+use crate::target::TargetHost;
+
+/// How many addresses of a name are tried.
+const MAX_ADDRESSES: usize = 4;
+/// How long an address has to take the connection when there is another to try.
+const ADDRESS_TIMEOUT: Duration = Duration::from_millis(2500);
+/// The longest head of an answer.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// The most headers of an answer.
+const MAX_ANSWER_HEADERS: usize = 100;
+
+/// When a callback has to be over, and how to say so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) timeout: Duration,
+}
+
+impl Deadline {
+    pub(crate) async fn during<F: Future>(
+        self,
+        phase: Phase,
+        work: F,
+    ) -> Result<F::Output, Failure> {
+        let Self { at, timeout } = self;
+        timeout_at(at, work).await.map_err(|_| Failure::TimedOut { timeout, during: phase })
+    }
+}
+
+/// Opens connections.
+pub(crate) struct Connector {
+    tls: TlsConnector,
+}
+
+impl Connector {
+    pub(crate) fn new(extra_ca_file: Option<&Path>) -> Result<Self, CallbackSettingsFault> {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        for error in &native.errors {
+            tracing::warn!(%error, "a certificate of the system's can't be used");
+        }
+        roots.add_parsable_certificates(native.certs);
+        if let Some(path) = extra_ca_file {
+            add_file(&mut roots, path)?;
+        }
+        if roots.is_empty() {
+            tracing::warn!("no certificate authority is known: no https callback can succeed");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Connects to the first of these addresses that takes the connection.
+    pub(crate) async fn open(
+        &self,
+        host: &TargetHost,
+        tls: bool,
+        addresses: &[SocketAddr],
+        deadline: Deadline,
+    ) -> Result<Connection, Failure> {
+        let tcp = deadline.during(Phase::Connect, connect_to_one_of(addresses)).await??;
+        // A request is one write; nothing is gained by waiting for more.
+        let _ = tcp.set_nodelay(true);
+        if !tls {
+            return Connection::over(tcp).await;
+        }
+        let name = server_name(host)?;
+        let handshake = self.tls.connect(name, tcp);
+        match deadline.during(Phase::Tls, handshake).await? {
+            Ok(stream) => Connection::over(stream).await,
+            Err(error) => Err(Failure::of_handshake(&error)),
+        }
+    }
+}
+
+async fn connect_to_one_of(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    let count = addresses.len().min(MAX_ADDRESSES);
+    let mut last = Failure::Lost;
+    for (index, &address) in addresses.iter().take(count).enumerate() {
+        let attempt = TcpStream::connect(address);
+        let connected = if index + 1 == count {
+            attempt.await
+        } else {
+            match timeout(ADDRESS_TIMEOUT, attempt).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        };
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(cause) => last = Failure::Connect { address, cause },
+        }
+    }
+    Err(last)
+}
+
+fn server_name(host: &TargetHost) -> Result<ServerName<'static>, Failure> {
+    match host {
+        TargetHost::Address(address) => Ok(ServerName::IpAddress((*address).into())),
+        TargetHost::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|_| Failure::Tls("no certificate can be for this host's name".to_owned())),
+    }
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), CallbackSettingsFault> {
+    let fault = |reason: String| CallbackSettingsFault::ExtraCa { path: path.to_owned(), reason };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| fault(e.to_string()))?;
+    let mut count = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|e| fault(e.to_string()))?;
+        roots.add(certificate).map_err(|e| fault(e.to_string()))?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(fault("it holds no certificate".to_owned()));
+    }
+    Ok(())
+}
+
+/// An open connection. Dropping it closes it.
+pub(crate) struct Connection {
+    sender: SendRequest<http_body_util::Full<bytes::Bytes>>,
+    driver: JoinHandle<()>,
+    pub(crate) opened_at: Instant,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// What came of an exchange.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Whether the answer was read to its end, so that the connection may carry another request.
+    pub(crate) read_whole: bool,
+}
+
+/// An exchange that failed.
+pub(crate) enum NoAnswer {
+    /// Not a byte of the request was written; here it is again.
+    Unsent(Box<CallbackRequest>, Failure),
+    /// Some of it may have been.
+    Sent(Failure),
+}
+
+impl Connection {
+    async fn over<T>(stream: T) -> Result<Self, Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_ANSWER_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Failure::of_exchange(&error))?;
+        // What goes wrong on the connection is told to whoever waits for the answer.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender, driver, opened_at: Instant::now() })
+    }
+
+    /// Sends the request and reads the answer, at most `max_answer_bytes` of its body. Once there is
+    /// a status, nothing that follows it can change the result.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: CallbackRequest,
+        max_answer_bytes: usize,
+        deadline: Deadline,
+    ) -> Result<Answer, NoAnswer> {
+        let ready = deadline.during(Phase::Answer, self.sender.ready()).await;
+        match ready {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let failure = Failure::of_exchange(&error);
+                return Err(NoAnswer::Unsent(Box::new(request), failure));
+            }
+            Err(timed_out) => return Err(NoAnswer::Sent(timed_out)),
+        }
+        let sending = self.sender.try_send_request(request);
+        let response = match deadline.during(Phase::Answer, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(mut error)) => {
+                let failure = Failure::of_exchange(error.error());
+                return Err(match error.take_message() {
+                    Some(request) => NoAnswer::Unsent(Box::new(request), failure),
+                    None => NoAnswer::Sent(failure),
+                });
+            }
+            Err(timed_out) => return Err(NoAnswer::Sent(timed_out)),
+        };
+        let status = response.status();
+        let reading = read_whole(response.into_body(), max_answer_bytes);
+        let read_whole = timeout_at(deadline.at, reading).await.unwrap_or(false);
+        Ok(Answer { status, read_whole })
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+}
+
+/// Reads a body and forgets it; whether it ended within the limit.
+async fn read_whole(mut body: Incoming, max_bytes: usize) -> bool {
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > max_bytes {
+            return false;
+        }
+    }
+    true
+}
