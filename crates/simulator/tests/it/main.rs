@@ -1,0 +1,11 @@
+//! The simulator, driven over TLS by a client that is h2 and little else.
+
+mod apns;
+mod client;
+mod control;
+mod faults;
+mod fcm;
+mod life_cycle;
+mod oauth;
+mod setup;
+mod streams;
