@@ -1,0 +1,91 @@
+//! One request and its answer on a connection of the pool.
+
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_fn;
+use h2::RecvStream;
+use http::{HeaderMap, Request};
+
+use super::channel::{ChannelKey, Lease};
+use super::connection::{Connection, Retired};
+use super::fault::TransportFault;
+use super::pool::Pool;
+
+/// How often a connection that turns out to be closing is left for another before anything was
+/// sent.
+const MOST_STALE_CONNECTIONS: usize = 3;
+/// The most of an answer's body that is read.
+pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024;
+
+/// What a provider answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// At most [`MAX_ANSWER_BYTES`].
+    pub body: Bytes,
+}
+
+impl Pool {
+    /// Sends a request once and reads the answer. The caller limits the time; dropped, it resets the
+    /// stream.
+    pub async fn exchange(
+        &self,
+        key: ChannelKey,
+        request: Request<()>,
+        body: Bytes,
+        replace_after_5xx: bool,
+    ) -> Result<Answer, TransportFault> {
+        let mut lease = self.usable_lease(key).await?;
+        let connection = &lease.connection;
+        let cut = |fault| TransportFault::of_stream(&fault, ended(connection));
+        let (answer, mut stream) = lease.sender.send_request(request, false).map_err(cut)?;
+        stream.send_data(body, true).map_err(cut)?;
+        let (head, mut incoming) = answer.await.map_err(cut)?.into_parts();
+        let body = read_body(&mut incoming).await.map_err(cut)?;
+        lease.connection.proven.store(true, Ordering::Relaxed);
+        if replace_after_5xx && head.status.is_server_error() {
+            lease.retire(Retired::ServerError);
+        }
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// A stream on a connection that is not known to be closing.
+    async fn usable_lease(&self, key: ChannelKey) -> Result<Lease, TransportFault> {
+        let mut stale = 0;
+        loop {
+            let mut lease = self.lease(key).await?;
+            let Err(fault) = poll_fn(|cx| lease.sender.poll_ready(cx)).await else {
+                return Ok(lease);
+            };
+            stale += 1;
+            if stale == MOST_STALE_CONNECTIONS {
+                return Err(TransportFault::of_stream(&fault, ended(&lease.connection)));
+            }
+            let went_away = fault.is_go_away() && fault.is_remote();
+            lease.retire(if went_away { Retired::GoAway } else { Retired::Lost });
+        }
+    }
+}
+
+fn ended(connection: &Connection) -> Option<&str> {
+    connection.ended.get().map(String::as_str)
+}
+
+async fn read_body(incoming: &mut RecvStream) -> Result<Bytes, h2::Error> {
+    if incoming.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = incoming.data().await {
+        let chunk = chunk?;
+        let room = MAX_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == MAX_ANSWER_BYTES {
+            break;
+        }
+        incoming.flow_control().release_capacity(chunk.len())?;
+    }
+    Ok(body.freeze())
+}
