@@ -1,0 +1,217 @@
+//! Administration: organizations, mobile apps, API tokens, and what an operator asks about users'
+//! devices and registrations. Every answer to it is guarded by the admin token.
+
+mod apps;
+mod inspect;
+mod object;
+mod orgs;
+mod paging;
+mod times;
+mod tokens;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::{Method, StatusCode};
+use pushroll_domain::{AppId, OrgId, RegistrationId, TokenHash, TokenId};
+use pushroll_engine::{Service, Source};
+use tracing::error;
+
+use crate::content_type;
+use crate::faults::Faults;
+use crate::problem::{Problem, Rule};
+use crate::refusal;
+use crate::reply::{self, Reply};
+use crate::route::percent_decoded;
+
+/// A request of the administration, whole.
+pub(crate) struct Call {
+    /// What is to be done.
+    pub(crate) operation: Operation,
+    /// The part of the path after the question mark.
+    pub(crate) query: String,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+/// What can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    CreateOrg,
+    ListOrgs,
+    ShowOrg(OrgId),
+    CreateApp(OrgId),
+    ListApps(OrgId),
+    ShowApp(OrgId, AppId),
+    ChangeApp(OrgId, AppId),
+    DeleteApp(OrgId, AppId),
+    CreateToken(OrgId, AppId),
+    ListTokens(OrgId, AppId),
+    RevokeToken(OrgId, AppId, TokenId),
+    ListDevices(OrgId, AppId),
+    ListRegistrations(OrgId, AppId),
+    ShowRegistration(OrgId, AppId, RegistrationId),
+}
+
+/// Whether the request carries the admin token.
+///
+/// # Errors
+/// 401, and 429 when the source has tried too often.
+pub(crate) fn authorize(
+    service: &Service,
+    admin_token: &TokenHash,
+    headers: &HeaderMap,
+    source: Source,
+) -> Result<(), Problem> {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|given| given.split_once(' ')).and_then(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+    });
+    if token.is_some_and(|token| TokenHash::of(token) == *admin_token) {
+        return Ok(());
+    }
+    service.count_bad_token(source).map_err(refusal::throttled)?;
+    Err(Problem::unauthorized())
+}
+
+impl Operation {
+    /// The operation of a method on a path below `/admin/v1/`.
+    ///
+    /// # Errors
+    /// 404 when there is nothing at the path, 405 when the method is not for it.
+    pub(crate) fn of(method: &Method, path: &str) -> Result<Self, Problem> {
+        let segments: Vec<&str> = path.split('/').collect();
+        match segments.as_slice() {
+            ["orgs"] => choose(method, "GET, POST", |method| match *method {
+                Method::GET => Some(Self::ListOrgs),
+                Method::POST => Some(Self::CreateOrg),
+                _ => None,
+            }),
+            ["orgs", org] => {
+                let org = org_id(org)?;
+                choose(method, "GET", |method| {
+                    (*method == Method::GET).then_some(Self::ShowOrg(org))
+                })
+            }
+            ["orgs", org, "apps"] => {
+                let org = org_id(org)?;
+                choose(method, "GET, POST", |method| match *method {
+                    Method::GET => Some(Self::ListApps(org)),
+                    Method::POST => Some(Self::CreateApp(org)),
+                    _ => None,
+                })
+            }
+            ["orgs", org, "apps", app, rest @ ..] => {
+                let org = org_id(org)?;
+                let app =
+                    AppId::parse(&percent_decoded(app)).map_err(|_| refusal::not_found("app"))?;
+                Self::of_app(method, org, app, rest)
+            }
+            _ => Err(nothing_here()),
+        }
+    }
+
+    fn of_app(method: &Method, org: OrgId, app: AppId, rest: &[&str]) -> Result<Self, Problem> {
+        let get = |operation| {
+            choose(method, "GET", |method| (*method == Method::GET).then_some(operation))
+        };
+        match rest {
+            [] => choose(method, "GET, PATCH, DELETE", |method| match *method {
+                Method::GET => Some(Self::ShowApp(org, app)),
+                Method::PATCH => Some(Self::ChangeApp(org, app)),
+                Method::DELETE => Some(Self::DeleteApp(org, app)),
+                _ => None,
+            }),
+            ["tokens"] => choose(method, "GET, POST", |method| match *method {
+                Method::GET => Some(Self::ListTokens(org, app)),
+                Method::POST => Some(Self::CreateToken(org, app)),
+                _ => None,
+            }),
+            ["tokens", token] => {
+                let token = TokenId::parse(&percent_decoded(token))
+                    .map_err(|_| refusal::not_found("token"))?;
+                choose(method, "DELETE", |method| {
+                    (*method == Method::DELETE).then_some(Self::RevokeToken(org, app, token))
+                })
+            }
+            ["devices"] => get(Self::ListDevices(org, app)),
+            ["registrations"] => get(Self::ListRegistrations(org, app)),
+            ["registrations", id] => {
+                let id = RegistrationId::parse(&percent_decoded(id))
+                    .map_err(|_| refusal::not_found("registration"))?;
+                get(Self::ShowRegistration(org, app, id))
+            }
+            _ => Err(nothing_here()),
+        }
+    }
+}
+
+fn choose(
+    method: &Method,
+    allow: &'static str,
+    operation: impl FnOnce(&Method) -> Option<Operation>,
+) -> Result<Operation, Problem> {
+    operation(method).ok_or_else(|| Problem::method_not_allowed(allow))
+}
+
+fn org_id(segment: &str) -> Result<OrgId, Problem> {
+    OrgId::parse(&percent_decoded(segment)).map_err(|_| refusal::not_found("organization"))
+}
+
+fn nothing_here() -> Problem {
+    let detail = "There is nothing at this path of the administration. Begin with /admin/v1/orgs.";
+    Problem::new(StatusCode::NOT_FOUND, Rule::UnknownPath, detail)
+}
+
+/// Answers a request, as a task of its own: a caller that hangs up does not leave a change half made.
+pub(crate) async fn answer(service: Service, call: Call) -> Result<Reply, Problem> {
+    let work = tokio::spawn(async move { carry_out(&service, &call).await });
+    match work.await {
+        Ok(answered) => answered.map(reply::not_cached),
+        Err(failed) => {
+            error!(%failed, "a request of the administration ended in a panic");
+            let detail = "The request met a fault of the service. It may have been carried out.";
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Rule::Internal, detail))
+        }
+    }
+}
+
+async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
+    match call.operation {
+        Operation::CreateOrg => orgs::create(service, call).await,
+        Operation::ListOrgs => orgs::list(service, call),
+        Operation::ShowOrg(org) => orgs::show(service, org),
+        Operation::CreateApp(org) => apps::create(service, org, call).await,
+        Operation::ListApps(org) => apps::list(service, org, call),
+        Operation::ShowApp(org, app) => apps::show(service, org, app),
+        Operation::ChangeApp(org, app) => apps::change(service, org, app, call).await,
+        Operation::DeleteApp(org, app) => {
+            service.delete_app(org, app).await.map_err(refusal::of_configure)?;
+            Ok(reply::empty(StatusCode::NO_CONTENT))
+        }
+        Operation::CreateToken(org, app) => tokens::create(service, org, app, call).await,
+        Operation::ListTokens(org, app) => tokens::list(service, org, app, call),
+        Operation::RevokeToken(org, app, token) => {
+            service.revoke_token(org, app, token).await.map_err(refusal::of_configure)?;
+            Ok(reply::empty(StatusCode::NO_CONTENT))
+        }
+        Operation::ListDevices(org, app) => inspect::devices(service, org, app, call).await,
+        Operation::ListRegistrations(org, app) => {
+            inspect::registrations(service, org, app, call).await
+        }
+        Operation::ShowRegistration(org, app, id) => {
+            inspect::registration(service, org, app, id).await
+        }
+    }
+}
+
+/// The faults of a request with a body, begun with those of its content type.
+fn faults_of(call: &Call) -> Result<Faults, Problem> {
+    let mut faults = Faults::default();
+    content_type::check(&call.headers, &mut faults);
+    if faults.is_empty() { Ok(faults) } else { Err(faults.into_problem()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Lists: `{"items": […], "next": …}`, and the query parameters that choose a part of one.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use pushroll_domain::{PageRequest, UserId};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use crate::faults::{At, Faults};
+use crate::problem::{Problem, Rule};
+use crate::reply::{self, Reply};
+
+/// Items of a part, unless asked otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// The most items of a part.
+const MOST: usize = 1_000;
+/// The most bytes of `after`.
+const AFTER_BYTES: usize = 1_024;
+
+/// A part of a list.
+#[derive(Debug, Serialize)]
+struct List<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+/// A query's parameters. Those that are not known are ignored; the last of a name counts.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        let given = self.0.iter().rev().find(|(known, _)| known == name);
+        given.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Which part of the list is wanted.
+    pub(crate) fn page(&self, faults: &mut Faults) -> PageRequest {
+        let limit = match self.last("limit").map(str::parse::<usize>) {
+            None => DEFAULT_LIMIT,
+            Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
+            Some(Ok(_) | Err(_)) => {
+                let detail = "limit is not a number from 1 to 1000.";
+                faults.add(At::field("limit"), Rule::Query, detail, "a number from 1 to 1000");
+                DEFAULT_LIMIT
+            }
+        };
+        let after = self.last("after");
+        if after.is_some_and(|after| after.len() > AFTER_BYTES) {
+            let detail = "after is too long.";
+            faults.add(At::field("after"), Rule::Query, detail, "the next of the part before");
+        }
+        PageRequest { limit, after: after.map(str::to_owned) }
+    }
+
+    /// The user that is asked about.
+    pub(crate) fn user_id(&self, faults: &mut Faults) -> Option<UserId> {
+        const EXPECTED: &str =
+            "?user_id= and 1 to 256 characters, none of them a control character";
+        let Some(text) = self.last("user_id") else {
+            let detail = "The query parameter user_id is missing.";
+            faults.add(At::field("user_id"), Rule::Required, detail, EXPECTED);
+            return None;
+        };
+        UserId::parse(text)
+            .inspect_err(|fault| {
+                let detail = format!("user_id {fault}.");
+                faults.add(At::field("user_id"), Rule::UserId, detail, EXPECTED);
+            })
+            .ok()
+    }
+}
+
+/// Answers with the part of these rows that a query asks for. The rows are in the order of their ids.
+pub(crate) fn part_of<R, T: Serialize>(
+    rows: &[Arc<R>],
+    query: &str,
+    id: impl Fn(&R) -> String,
+    show: impl Fn(&R) -> T,
+) -> Result<Reply, Problem> {
+    let mut faults = Faults::default();
+    let page = Query::of(query).page(&mut faults);
+    if !faults.is_empty() {
+        return Err(faults.into_problem());
+    }
+    // Ids in their normal form sort as their bytes do.
+    let first = match &page.after {
+        None => 0,
+        Some(after) => rows.partition_point(|row| id(row) <= *after),
+    };
+    let rest = &rows[first..];
+    let items = &rest[..rest.len().min(page.limit)];
+    let next = items.last().filter(|_| rest.len() > items.len()).map(|last| id(last));
+    Ok(list(items.iter().map(|row| show(row)).collect(), next))
+}
+
+/// Answers with a part of a list.
+pub(crate) fn list<T: Serialize>(items: Vec<T>, next: Option<String>) -> Reply {
+    reply::admin_json(StatusCode::OK, &List { items, next })
+}

@@ -1,0 +1,237 @@
+//! What a listener serves, and the way of every request through it: route, limits, answer, count.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pushroll_domain::{CallbackSender, TokenHash};
+use pushroll_engine::{Service, Source};
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use crate::body::{self, BodyMemory, RequestBody};
+use crate::problem::{Problem, Rule};
+use crate::reply::Reply;
+use crate::route::{Route, Step};
+use crate::serve::Busy;
+use crate::settings::HttpSettings;
+use crate::{admin, compatible, meters, operations, source};
+
+/// Makes the text of `/metrics`.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What a listener serves. `/healthz` and `/readyz` are served by all.
+pub struct Site {
+    /// The engine.
+    pub service: Service,
+    /// The device registration API, if it is served here.
+    pub public: Option<PublicRoutes>,
+    /// Administration and metrics, if they are served here.
+    pub operator: Option<OperatorRoutes>,
+}
+
+/// The device registration API.
+pub struct PublicRoutes {
+    /// Where callbacks may go.
+    pub callbacks: CallbackRules,
+}
+
+/// Which callback URLs are refused when they are given.
+pub struct CallbackRules {
+    /// Whether `http` is allowed beside `https`.
+    pub allow_http: bool,
+    /// Knows which literal addresses are refused.
+    pub sender: Arc<dyn CallbackSender>,
+}
+
+/// Administration and metrics.
+pub struct OperatorRoutes {
+    /// The hash of the admin token.
+    pub admin_token: TokenHash,
+    /// The metrics.
+    pub metrics: MetricsText,
+}
+
+/// A site at work.
+pub(crate) struct Server {
+    pub(crate) settings: HttpSettings,
+    site: Arc<Site>,
+    in_flight: AtomicUsize,
+    body_memory: BodyMemory,
+    meters: meters::Meters,
+}
+
+/// A place among the requests under way.
+struct Place<'s>(&'s AtomicUsize);
+
+impl<'s> Place<'s> {
+    fn take(in_flight: &'s AtomicUsize, most: usize) -> Option<Self> {
+        let place = Self(in_flight);
+        (in_flight.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    pub(crate) fn new(site: Arc<Site>, settings: HttpSettings) -> Self {
+        Self {
+            settings,
+            site,
+            in_flight: AtomicUsize::new(0),
+            body_memory: BodyMemory::default(),
+            meters: meters::Meters::new(),
+        }
+    }
+
+    /// Answers a request, whatever happens.
+    pub(crate) async fn answer(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        busy: Busy,
+    ) -> Reply {
+        let began = Instant::now();
+        let (head, incoming) = request.into_parts();
+        let route = Route::of(head.uri.path());
+        let received = incoming.size_hint().lower();
+        let body = RequestBody::new(&head, incoming, busy);
+        let answered = AssertUnwindSafe(self.route(route, peer, &head, body)).catch_unwind().await;
+        let reply = match answered {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(problem)) => problem.into_reply(),
+            Err(_panic) => {
+                metrics::counter!("pushroll_http_panics_total").increment(1);
+                error!(route = route.name().label(), "answering a request ended in a panic");
+                let detail = "The request met a fault of the service. It is not known to be kept.";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Rule::Internal, detail).into_reply()
+            }
+        };
+        let (name, status, took) = (route.name(), reply.status(), began.elapsed());
+        let sent = reply.body().size_hint().lower();
+        self.meters.count(name, status, took, received, sent);
+        debug!(
+            route = name.label(),
+            method = %head.method,
+            status = status.as_u16(),
+            took_us = took.as_micros(),
+            "answered"
+        );
+        reply
+    }
+
+    async fn route(
+        &self,
+        route: Route<'_>,
+        peer: SocketAddr,
+        head: &Parts,
+        body: RequestBody,
+    ) -> Result<Reply, Problem> {
+        let answered = match (route, &self.site.public, &self.site.operator) {
+            (Route::Compatible { org, step }, Some(public), _) => {
+                return self.compatible(public, org, step, peer, head, body).await;
+            }
+            (Route::Admin(path), _, Some(operator)) => {
+                // Boxed: what administration needs is not to weigh on every registration.
+                return Box::pin(self.admin(operator, path, peer, head, body)).await;
+            }
+            (Route::Health, ..) => get(head).map(|()| operations::health()),
+            (Route::Ready, ..) => match get(head) {
+                Ok(()) => Ok(operations::ready(&self.site.service).await),
+                Err(problem) => Err(problem),
+            },
+            (Route::Metrics, _, Some(operator)) => {
+                get(head).map(|()| operations::metrics(&operator.metrics))
+            }
+            (Route::Compatible { .. }, None, _)
+            | (Route::Admin(_) | Route::Metrics, _, None)
+            | (Route::Nothing, ..) => Err(nothing_here()),
+        };
+        body.refuse(&self.settings);
+        answered
+    }
+
+    async fn compatible(
+        &self,
+        public: &PublicRoutes,
+        org: &str,
+        step: Step,
+        peer: SocketAddr,
+        head: &Parts,
+        body: RequestBody,
+    ) -> Result<Reply, Problem> {
+        if head.method != Method::POST {
+            body.refuse(&self.settings);
+            return Err(Problem::method_not_allowed("POST"));
+        }
+        let Some(_place) = self.place() else {
+            body.refuse(&self.settings);
+            return Err(body::overloaded());
+        };
+        let received = body.receive(&self.settings, &self.body_memory).await?;
+        let source = self.source(peer, head);
+        let call = compatible::Call { org, step, head, body: received.bytes.clone(), source };
+        compatible::answer(&self.site.service, &public.callbacks, call).await
+    }
+
+    async fn admin(
+        &self,
+        operator: &OperatorRoutes,
+        path: &str,
+        peer: SocketAddr,
+        head: &Parts,
+        body: RequestBody,
+    ) -> Result<Reply, Problem> {
+        let source = self.source(peer, head);
+        let service = &self.site.service;
+        let allowed = admin::authorize(service, &operator.admin_token, &head.headers, source);
+        let found = allowed.and_then(|()| admin::Operation::of(&head.method, path));
+        let place = self.place().ok_or_else(body::overloaded);
+        let (operation, _place) = match found.and_then(|found| place.map(|place| (found, place))) {
+            Ok(found) => found,
+            Err(problem) => {
+                body.refuse(&self.settings);
+                return Err(problem);
+            }
+        };
+        let received = body.receive(&self.settings, &self.body_memory).await?;
+        let call = admin::Call {
+            operation,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers.clone(),
+            body: received.bytes.clone(),
+        };
+        admin::answer(service.clone(), call).await
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        Place::take(&self.in_flight, self.settings.requests_in_flight)
+    }
+
+    fn source(&self, peer: SocketAddr, head: &Parts) -> Source {
+        source::of(peer.ip(), &head.headers, &self.settings.trusted_proxies)
+    }
+}
+
+fn get(head: &Parts) -> Result<(), Problem> {
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return Ok(());
+    }
+    Err(Problem::method_not_allowed("GET, HEAD"))
+}
+
+fn nothing_here() -> Problem {
+    let detail =
+        "There is nothing at this path. Check its spelling: letter case makes a difference.";
+    Problem::new(StatusCode::NOT_FOUND, Rule::UnknownPath, detail)
+}
