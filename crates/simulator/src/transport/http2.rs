@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -29,12 +30,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const SMALL_FRAME_BUDGET_BYTES: usize = 16 * 1024 * 1024;
 /// Streams that a client resets before we have looked at them; a time-out resets many at once.
 const MAX_RESET_STREAMS: usize = 4096;
-
-/// A request that is over, for the connection to act on.
-struct Done {
-    authenticated: bool,
-    ending: Option<Ending>,
-}
 
 /// What happens to the connection.
 enum Ending {
@@ -115,7 +110,7 @@ pub(super) async fn serve<T>(
 }
 
 type H2<T> = h2::server::Connection<Wire<T>, Bytes>;
-type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Done>>;
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Option<Ending>>>;
 
 struct Driver<'a> {
     connection: &'a Connection,
@@ -154,15 +149,17 @@ impl<'a> Driver<'a> {
                 }
             }
             let mut answered = false;
-            while let Poll::Ready(Some(done)) = under_way.poll_next_unpin(cx) {
+            while let Poll::Ready(Some(ending)) = under_way.poll_next_unpin(cx) {
                 answered = true;
-                if done.authenticated && !self.authenticated {
-                    self.authenticated = true;
-                    self.announce(self.stream_limit);
-                }
-                if let Some(ending) = done.ending {
+                if let Some(ending) = ending {
                     return Poll::Ready(ending);
                 }
+            }
+            // Good credentials count as soon as they are seen, however late the answer is.
+            if !self.authenticated && self.connection.authenticated.load(Ordering::Relaxed) {
+                self.authenticated = true;
+                self.announce(self.stream_limit);
+                answered = true;
             }
             if !answered {
                 return Poll::Pending;
@@ -228,22 +225,24 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Reads the body, has the request judged and does what came out of it.
+/// Reads the body, has the request judged and does what came out of it, but for what concerns the
+/// whole connection.
 async fn exchange(
     connection: &Connection,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-) -> Done {
+) -> Option<Ending> {
     let (head, mut stream) = request.into_parts();
-    let mut done = Done { authenticated: false, ending: None };
-    let Some(body) = read(&mut stream).await else { return done };
+    let body = read(&mut stream).await?;
     let outcome = connection.judge(head, body);
-    done.authenticated = outcome.authenticated;
+    if outcome.authenticated {
+        connection.authenticated.store(true, Ordering::Relaxed);
+    }
     if !outcome.latency.is_zero() {
         // A client that has given up frees its stream at once.
         tokio::select! {
             () = tokio::time::sleep(outcome.latency) => {}
-            _ = poll_fn(|cx| respond.poll_reset(cx)) => return done,
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return None,
         }
     }
     match outcome.act {
@@ -252,12 +251,12 @@ async fn exchange(
             let _ = poll_fn(|cx| respond.poll_reset(cx)).await;
         }
         Act::ResetStream => respond.send_reset(Reason::INTERNAL_ERROR),
-        Act::ResetConnection => done.ending = Some(Ending::Reset),
+        Act::ResetConnection => return Some(Ending::Reset),
         Act::Goaway(reason) => {
-            done.ending = Some(Ending::Goaway(Goaway { reason, ..Goaway::default() }));
+            return Some(Ending::Goaway(Goaway { reason, ..Goaway::default() }));
         }
     }
-    done
+    None
 }
 
 /// The whole body; `None` if the stream broke off.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -182,6 +183,7 @@ async fn serve(port: Arc<Port>, stream: TcpStream, _place: OwnedSemaphorePermit)
         site: port.site,
         world: Arc::clone(&port.world),
         number: tally.connection_opened(),
+        authenticated: AtomicBool::new(false),
         provider_tokens: Mutex::new(ProviderTokens::default()),
     };
     let orders = port.orders.clone();

@@ -12,6 +12,7 @@ pub(crate) use listener::{Listener, bind};
 pub use orders::{Goaway, MAX_DEBUG_DATA_BYTES};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -80,6 +81,8 @@ struct Connection {
     world: Arc<World>,
     /// Counted from 1 at the port.
     number: u64,
+    /// A request had good credentials.
+    authenticated: AtomicBool,
     provider_tokens: Mutex<ProviderTokens>,
 }
 

@@ -7,19 +7,25 @@
 //! it reads, and once we have sent a GOAWAY its own are left out.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 const HEADER_BYTES: usize = 9;
 const PREFACE_BYTES: usize = 24;
 /// What is read from TLS at once, and how much output may wait for it.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// How long a peer may take to close after we have.
+const LINGER: Duration = Duration::from_secs(1);
 
 const HEADERS: u8 = 0x1;
 const SETTINGS: u8 = 0x4;
@@ -83,6 +89,8 @@ pub(super) struct Wire<T> {
     hand: Hand,
     inbound: Inbound,
     outbound: Outbound,
+    /// Set once we have said everything: how long to listen on.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Wire<T> {
@@ -107,7 +115,7 @@ impl<T> Wire<T> {
             first_settings: Some(stream_limit),
             in_headers: false,
         };
-        (Self { io, hand: hand.clone(), inbound, outbound }, hand)
+        (Self { io, hand: hand.clone(), inbound, outbound, linger: None }, hand)
     }
 }
 
@@ -286,7 +294,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -308,7 +316,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.as_mut().poll_flush(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if self.linger.is_none() {
+            ready!(self.as_mut().poll_flush(cx))?;
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        }
+        // Closing with something unread resets the connection, and a peer that writes meanwhile
+        // would then lose our last words: read on until it closes too (RFC 9112, 9.6).
+        let this = &mut *self;
+        let linger = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if linger.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            this.inbound.raw.clear();
+            this.inbound.raw.reserve(BUFFER_BYTES);
+            let pinned = Pin::new(&mut this.io);
+            match ready!(tokio_util::io::poll_read_buf(pinned, cx, &mut this.inbound.raw)) {
+                Ok(read) if read > 0 => {}
+                Ok(_) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }

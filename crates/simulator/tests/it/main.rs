@@ -7,5 +7,6 @@ mod faults;
 mod fcm;
 mod life_cycle;
 mod oauth;
+mod raw;
 mod setup;
 mod streams;
