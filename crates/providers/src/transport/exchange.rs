@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use futures_util::future::poll_fn;
-use h2::RecvStream;
-use http::{HeaderMap, Request};
+use h2::client::ResponseFuture;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, response};
 
 use super::channel::{ChannelKey, Lease};
-use super::connection::{Connection, Retired};
+use super::connection::Retired;
 use super::fault::TransportFault;
 use super::pool::Pool;
 
@@ -38,12 +40,11 @@ impl Pool {
         replace_after_5xx: bool,
     ) -> Result<Answer, TransportFault> {
         let mut lease = self.usable_lease(key).await?;
-        let connection = &lease.connection;
-        let cut = |fault| TransportFault::of_stream(&fault, ended(connection));
-        let (answer, mut stream) = lease.sender.send_request(request, false).map_err(cut)?;
-        stream.send_data(body, true).map_err(cut)?;
-        let (head, mut incoming) = answer.await.map_err(cut)?.into_parts();
-        let body = read_body(&mut incoming).await.map_err(cut)?;
+        let sent = lease.sender.send_request(request, false);
+        let (head, body) = match send_and_read(sent, body).await {
+            Ok(answered) => answered,
+            Err(fault) => return Err(cut(&mut lease, &fault)),
+        };
         lease.connection.proven.store(true, Ordering::Relaxed);
         if replace_after_5xx && head.status.is_server_error() {
             lease.retire(Retired::ServerError);
@@ -61,7 +62,7 @@ impl Pool {
             };
             stale += 1;
             if stale == MOST_STALE_CONNECTIONS {
-                return Err(TransportFault::of_stream(&fault, ended(&lease.connection)));
+                return Err(cut(&mut lease, &fault));
             }
             let went_away = fault.is_go_away() && fault.is_remote();
             lease.retire(if went_away { Retired::GoAway } else { Retired::Lost });
@@ -69,8 +70,22 @@ impl Pool {
     }
 }
 
-fn ended(connection: &Connection) -> Option<&str> {
-    connection.ended.get().map(String::as_str)
+type Sent = Result<(ResponseFuture, SendStream<Bytes>), h2::Error>;
+
+async fn send_and_read(sent: Sent, body: Bytes) -> Result<(response::Parts, Bytes), h2::Error> {
+    let (answer, mut stream) = sent?;
+    stream.send_data(body, true)?;
+    let (head, mut incoming) = answer.await?.into_parts();
+    let body = read_body(&mut incoming).await?;
+    Ok((head, body))
+}
+
+/// Why a stream was cut.
+fn cut(lease: &mut Lease, stream: &h2::Error) -> TransportFault {
+    let ready = poll_fn(|cx| lease.sender.poll_ready(cx)).now_or_never();
+    let connection = ready.and_then(Result::err);
+    let ended = lease.connection.ended.get().map(String::as_str);
+    TransportFault::of_stream(stream, connection.as_ref(), ended)
 }
 
 async fn read_body(incoming: &mut RecvStream) -> Result<Bytes, h2::Error> {

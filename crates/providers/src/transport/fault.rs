@@ -25,15 +25,21 @@ pub(crate) enum TransportFault {
 }
 
 impl TransportFault {
-    /// What became of a stream. `ended` is why the connection ended, if it has and we know better
-    /// than HTTP/2 does.
-    pub fn of_stream(fault: &h2::Error, ended: Option<&str>) -> Self {
-        if fault.is_go_away() && fault.is_remote() {
+    /// What became of a stream. `connection` is the connection's own fault, if it has one: after a
+    /// GOAWAY the streams may still be cut in some other way. `ended` is why the connection ended,
+    /// if we know better than HTTP/2 does.
+    pub fn of_stream(
+        stream: &h2::Error,
+        connection: Option<&h2::Error>,
+        ended: Option<&str>,
+    ) -> Self {
+        let sent_away = |fault: &&h2::Error| fault.is_go_away() && fault.is_remote();
+        if let Some(fault) = [Some(stream), connection].into_iter().flatten().find(sent_away) {
             return Self::of_go_away(fault);
         }
         Self::Lost(match ended {
             Some(words) => words.to_owned(),
-            None => fault.to_string(),
+            None => stream.to_string(),
         })
     }
 
