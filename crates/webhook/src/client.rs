@@ -39,8 +39,7 @@ impl CallbackClient {
             faults.push(CallbackSettingsFault::NoTime);
         }
         let lookup = Lookup::new(settings.names).map_err(|fault| faults.push(fault));
-        let connector =
-            Connector::new(settings.extra_ca_file.as_deref()).map_err(|fault| faults.push(fault));
+        let connector = Connector::new(&settings).map_err(|fault| faults.push(fault));
         let (Ok(lookup), Ok(connector), true) = (lookup, connector, faults.is_empty()) else {
             return Err(CallbackSettingsFaults(faults));
         };
@@ -58,6 +57,9 @@ impl CallbackClient {
 
         // A kept connection goes to an address that was judged for this origin.
         while let Some(mut kept) = self.idle.take(&target.origin) {
+            if !kept.is_quiet() {
+                continue;
+            }
             match kept.exchange(request, most, deadline).await {
                 Ok(answer) => {
                     measure::connection(true);

@@ -1,9 +1,10 @@
 //! A connection to an address that was judged, and one exchange on it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -22,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::failure::{Failure, Phase};
 use crate::request::CallbackRequest;
-use crate::settings::CallbackSettingsFault;
+use crate::settings::{CallbackSettings, CallbackSettingsFault};
 use crate::target::TargetHost;
 
 /// How many addresses of a name are tried.
@@ -55,17 +57,19 @@ impl Deadline {
 /// Opens connections.
 pub(crate) struct Connector {
     tls: TlsConnector,
+    /// How long a connection lives, even if nobody comes for it any more.
+    longest_life: Duration,
 }
 
 impl Connector {
-    pub(crate) fn new(extra_ca_file: Option<&Path>) -> Result<Self, CallbackSettingsFault> {
+    pub(crate) fn new(settings: &CallbackSettings) -> Result<Self, CallbackSettingsFault> {
         let mut roots = RootCertStore::empty();
         let native = rustls_native_certs::load_native_certs();
         for error in &native.errors {
             tracing::warn!(%error, "a certificate of the system's can't be used");
         }
         roots.add_parsable_certificates(native.certs);
-        if let Some(path) = extra_ca_file {
+        if let Some(path) = &settings.extra_ca_file {
             add_file(&mut roots, path)?;
         }
         if roots.is_empty() {
@@ -77,7 +81,8 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+        let longest_life = settings.max_connection_age.saturating_add(settings.timeout);
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), longest_life })
     }
 
     /// Connects to the first of these addresses that takes the connection.
@@ -91,13 +96,15 @@ impl Connector {
         let tcp = deadline.during(Phase::Connect, connect_to_one_of(addresses)).await??;
         // A request is one write; nothing is gained by waiting for more.
         let _ = tcp.set_nodelay(true);
+        // Without one, the connection is merely not kept.
+        let socket = SockRef::from(&tcp).try_clone().ok().map(Arc::new);
         if !tls {
-            return Connection::over(tcp).await;
+            return Connection::over(tcp, socket, self.longest_life).await;
         }
         let name = server_name(host)?;
         let handshake = self.tls.connect(name, tcp);
         match deadline.during(Phase::Tls, handshake).await? {
-            Ok(stream) => Connection::over(stream).await,
+            Ok(stream) => Connection::over(stream, socket, self.longest_life).await,
             Err(error) => Err(Failure::of_handshake(&error)),
         }
     }
@@ -151,6 +158,9 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), CallbackSettin
 pub(crate) struct Connection {
     sender: SendRequest<http_body_util::Full<bytes::Bytes>>,
     driver: JoinHandle<()>,
+    /// Another handle to the same socket, to look at without reading. The driver owns it, so that
+    /// the socket is closed when the driver ends.
+    socket: Weak<Socket>,
     pub(crate) opened_at: Instant,
 }
 
@@ -176,7 +186,11 @@ pub(crate) enum NoAnswer {
 }
 
 impl Connection {
-    async fn over<T>(stream: T) -> Result<Self, Failure>
+    async fn over<T>(
+        stream: T,
+        socket: Option<Arc<Socket>>,
+        longest_life: Duration,
+    ) -> Result<Self, Failure>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -186,9 +200,13 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::of_exchange(&error))?;
+        let peeked = socket.as_ref().map_or_else(Weak::new, Arc::downgrade);
         // What goes wrong on the connection is told to whoever waits for the answer.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, driver, opened_at: Instant::now() })
+        let driver = tokio::spawn(async move {
+            drop(timeout(longest_life, connection).await);
+            drop(socket);
+        });
+        Ok(Self { sender, driver, socket: peeked, opened_at: Instant::now() })
     }
 
     /// Sends the request and reads the answer, at most `max_answer_bytes` of its body. Once there is
@@ -228,6 +246,16 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         !self.sender.is_closed()
+    }
+
+    /// Whether nothing has come in since the last answer: neither a close nor something that nobody
+    /// asked for. The driver finds that out too, but perhaps not before it has written a request.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let peek = |socket: Arc<Socket>| socket.peek(&mut [MaybeUninit::uninit()]);
+        match self.socket.upgrade().map(peek) {
+            Some(Err(error)) => error.kind() == io::ErrorKind::WouldBlock,
+            Some(Ok(_)) | None => false,
+        }
     }
 }
 

@@ -135,6 +135,7 @@ fn words(fault: &CertificateError) -> String {
             "it is for another name"
         }
         CertificateError::Revoked => "it is revoked",
+        CertificateError::BadSignature => "its signature is wrong",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for servers"
         }

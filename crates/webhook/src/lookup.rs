@@ -108,3 +108,39 @@ fn what(error: &NetError) -> LookupFailure {
         LookupFailure::NoAnswer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    /// With a hosts file of this text, and a name server that never answers.
+    async fn with_hosts(text: &str) -> (Lookup, UdpSocket) {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut lookup = Lookup::new(NameSource::Server(silent.local_addr().unwrap())).unwrap();
+        lookup.hosts.read_hosts_conf(text.as_bytes()).unwrap();
+        (lookup, silent)
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_goes_before_the_name_servers_for_both_families() {
+        let text = "10.0.0.5 hooks.corp Hooks\n10.0.0.6 hooks.corp\nfd00::5 six.corp # no IPv4\n";
+        let (lookup, _silent) = with_hosts(text).await;
+        for (name, expected) in [
+            ("hooks.corp", vec!["10.0.0.5", "10.0.0.6"]),
+            ("hooks", vec!["10.0.0.5"]),
+            ("six.corp", vec!["fd00::5"]),
+        ] {
+            let expected: Vec<IpAddr> = expected.iter().map(|a| a.parse().unwrap()).collect();
+            assert_eq!(lookup.addresses(name).await, Ok(expected), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_systems_own_configuration_can_be_read() {
+        let lookup = Lookup::new(NameSource::System).unwrap();
+        let addresses = lookup.addresses("localhost").await.unwrap();
+        assert!(addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
+    }
+}

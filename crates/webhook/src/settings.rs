@@ -33,8 +33,8 @@ pub struct CallbackSettings {
     /// Default: 64.
     pub max_idle_connections: usize,
     /// How long a connection is kept unused. Receivers close idle connections of their own accord
-    /// after 2 s and more; a callback that meets such a close on its way is lost, so this is well
-    /// below. Default: 1 s.
+    /// after 2 s and more, and a callback that crosses such a close on its way is lost, so this is
+    /// well below. Default: 1 s.
     pub idle_timeout: Duration,
     /// How long a connection is used at most, so that a changed name is noticed. Default: 60 s.
     pub max_connection_age: Duration,
