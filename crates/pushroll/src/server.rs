@@ -1,0 +1,228 @@
+//! The server in one piece: the parts are made, put together, started, and stopped in good order. Nothing
+//! here reads the environment or handles signals, so that tests and the demo run it in their own process.
+
+mod start_error;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use pushroll_domain::{CallbackSender, Clock, Random, Store as _};
+use pushroll_engine::{Parts, Service};
+use pushroll_http_api::{
+    CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, Site,
+};
+use pushroll_providers::ProviderClients;
+use pushroll_store_embedded::EmbeddedStore;
+use pushroll_webhook::CallbackClient;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::admin_token::{self, AdminToken};
+use crate::machine::{SystemClock, SystemRandom};
+use crate::metrics;
+use crate::sealing::{AesSealer, KeyId, key_file};
+use crate::settings::{SealingKeySource, Settings, SiblingSettings, Store};
+
+pub use start_error::StartError;
+
+/// What a server takes from its machine. Tests put their own clock in.
+#[derive(Clone)]
+pub struct Machine {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Random numbers fit for secrets.
+    pub random: Arc<dyn Random>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// A server that accepts requests. Stop it with [`Server::stop`]: one that is dropped goes on in the
+/// background for as long as its runtime does.
+pub struct Server {
+    address: SocketAddr,
+    admin_token_file: Option<PathBuf>,
+    service: Service,
+    providers: Arc<ProviderClients>,
+    http: JoinHandle<()>,
+    gauges: JoinHandle<()>,
+    stop: CancellationToken,
+    deadline: Duration,
+}
+
+impl Server {
+    /// Starts a server. When this returns, it carries on what its store holds and accepts requests.
+    ///
+    /// # Errors
+    /// Why it can't serve.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_on(settings, Machine::default()).await
+    }
+
+    /// Starts a server with this clock and these random numbers.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_on(settings: Settings, machine: Machine) -> Result<Self, StartError> {
+        let recorder = metrics::recorder().map_err(StartError::Metrics)?;
+        metrics::note_start(machine.clock.now().as_secs());
+        let SiblingSettings { engine, http, providers, callbacks } = settings.for_siblings();
+        // Before the store is made: a fault of the settings leaves nothing behind.
+        let providers = Arc::new(ProviderClients::new(&providers, Arc::clone(&machine.clock))?);
+        let callbacks: Arc<dyn CallbackSender> = Arc::new(CallbackClient::new(callbacks)?);
+
+        let (store, sealer) = open(&settings, &machine).await?;
+        let admin_token = admin_token::obtain(
+            &settings.admin_token,
+            settings.data_directory(),
+            &*machine.random,
+        )?;
+        let service = Service::start(Parts {
+            store: Arc::clone(&store) as _,
+            providers: Arc::clone(&providers) as _,
+            callbacks: Arc::clone(&callbacks),
+            sealer: Arc::new(sealer),
+            clock: Arc::clone(&machine.clock),
+            random: Arc::clone(&machine.random),
+            settings: engine,
+        })
+        .await?;
+
+        let stop = CancellationToken::new();
+        let listening = listen(&settings, http, &service, callbacks, &admin_token, &recorder, &stop);
+        let (address, http) = match listening {
+            Ok(listening) => listening,
+            Err(fault) => {
+                service.shut_down(Duration::ZERO).await;
+                return Err(fault);
+            }
+        };
+        let gauges = metrics::keep_gauges(service.clone(), store, recorder, stop.clone());
+        debug!(%address, "listening");
+        Ok(Self {
+            address,
+            admin_token_file: admin_token.file,
+            service,
+            providers,
+            http,
+            gauges: tokio::spawn(gauges),
+            stop,
+            deadline: settings.shutdown.deadline,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The file that holds the admin token; `None` when the settings gave the token itself.
+    #[must_use]
+    pub fn admin_token_file(&self) -> Option<&Path> {
+        self.admin_token_file.as_deref()
+    }
+
+    /// Resolves when the server has stopped by itself, because one of its workers died. It has to be
+    /// stopped all the same.
+    pub async fn failed(&self) {
+        self.service.stopped().await;
+    }
+
+    /// Stops: accepts nothing more, finishes what is in hand within `shutdown.deadline_seconds`, and
+    /// closes the store.
+    pub async fn stop(self) {
+        let deadline = self.deadline;
+        self.stop_within(deadline).await;
+    }
+
+    /// As [`Server::stop`], with another deadline.
+    pub async fn stop_within(self, deadline: Duration) {
+        let end = tokio::time::Instant::now() + deadline;
+        self.stop.cancel();
+        // Requests under way want the engine, so it stops after them; slow callers must not take all of
+        // its time.
+        let mut http = self.http;
+        if tokio::time::timeout(deadline / 2, &mut http).await.is_err() {
+            warn!("requests were still under way; their connections are cut");
+            http.abort();
+        }
+        let _ = self.gauges.await;
+        self.service.shut_down(end.saturating_duration_since(tokio::time::Instant::now())).await;
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        if tokio::time::timeout(left.max(MOMENT), self.providers.close()).await.is_err() {
+            debug!("some connections to providers did not close in time");
+        }
+        info!("stopped");
+    }
+}
+
+/// What closing connections may take when nothing is left of the deadline.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// Opens the store and the sealing key that belongs to it.
+async fn open(
+    settings: &Settings,
+    machine: &Machine,
+) -> Result<(Arc<EmbeddedStore>, AesSealer), StartError> {
+    let Store::Embedded(embedded) = &settings.store;
+    let (store_settings, clock) = (settings.embedded(embedded), Arc::clone(&machine.clock));
+    // Opening reads the write-ahead log.
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(store_settings, clock));
+    let store = Arc::new(opened.await.expect("opening the store does not panic")?);
+    let path = embedded.path.clone();
+    match sealer(&store, path, settings.sealing_key.clone()).await {
+        Ok(sealer) => Ok((store, sealer)),
+        Err(fault) => {
+            store.close().await;
+            Err(fault)
+        }
+    }
+}
+
+async fn sealer(
+    store: &EmbeddedStore,
+    path: PathBuf,
+    source: SealingKeySource,
+) -> Result<AesSealer, StartError> {
+    let kept = store.sealing_fingerprint()?;
+    let wanted = kept.as_deref().map(KeyId::from_kept);
+    let key = key_file::obtain(&source, &path, wanted)?;
+    if wanted.is_none() {
+        store.set_sealing_fingerprint(key.id().as_bytes()).await?;
+    }
+    Ok(AesSealer::new(&key))
+}
+
+/// Opens the listener and serves everything on it.
+fn listen(
+    settings: &Settings,
+    http: HttpSettings,
+    service: &Service,
+    sender: Arc<dyn CallbackSender>,
+    admin_token: &AdminToken,
+    recorder: &PrometheusHandle,
+    stop: &CancellationToken,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let failed = |cause| StartError::Listen { address: settings.listen, cause };
+    let listener = pushroll_http_api::bind(settings.listen).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let recorder = recorder.clone();
+    let metrics: MetricsText = Arc::new(move || recorder.render());
+    let site = Site {
+        service: service.clone(),
+        public: Some(PublicRoutes {
+            callbacks: CallbackRules { allow_http: settings.callbacks.allow_http, sender },
+        }),
+        operator: Some(OperatorRoutes { admin_token: admin_token.hash, metrics }),
+    };
+    let serving = pushroll_http_api::serve(listener, Arc::new(site), http, stop.clone());
+    Ok((address, tokio::spawn(serving)))
+}

@@ -1,0 +1,282 @@
+//! The settings: a file (`pushroll.toml`), and over it the environment (`PUSHROLL_STORE__PATH`), over
+//! defaults that work without either. They are read whole, and everything wrong with them is told at
+//! once, each fault with its source.
+
+mod faults;
+mod kinds;
+mod mapping;
+mod sections;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use pushroll_domain::Secret;
+
+pub use faults::{Fault, SettingsError};
+pub(crate) use kinds::toml_string;
+pub(crate) use mapping::SiblingSettings;
+pub use sections::{
+    Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Verification,
+};
+pub use source::environment_variable;
+pub use table::SettingInfo;
+
+use sections::{AdminKeys, SealingKeys, StoreChoice, StoreKind, TopSettings};
+use source::Reader;
+use table::Section;
+
+/// The settings file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "pushroll.toml";
+/// The fewest characters of an admin token that is given.
+const ADMIN_TOKEN_CHARS: usize = 16;
+
+/// All settings. The default is what a start without a file and without variables gets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address of the listener.
+    pub listen: SocketAddr,
+    /// Whether unknown organizations, apps and API tokens are answered 400.
+    pub strict_tokens: bool,
+    /// The store.
+    pub store: Store,
+    /// Where the sealing key comes from.
+    pub sealing_key: SealingKeySource,
+    /// Where the admin token comes from.
+    pub admin_token: AdminTokenSource,
+    /// What callers may ask for.
+    pub limits: Limits,
+    /// Dry runs and retries.
+    pub verification: Verification,
+    /// Provider clients.
+    pub providers: Providers,
+    /// Callbacks.
+    pub callbacks: Callbacks,
+    /// Outcomes.
+    pub outcomes: Outcomes,
+    /// The log.
+    pub log: Log,
+    /// The end of the process.
+    pub shutdown: Shutdown,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// RocksDB in a directory of this machine.
+    Embedded(EmbeddedStore),
+}
+
+/// Where the sealing key comes from.
+#[derive(Debug, Clone)]
+pub enum SealingKeySource {
+    /// A file beside the data, made for an empty store.
+    BesideTheData,
+    /// This file, made for an empty store.
+    File(PathBuf),
+    /// It was given: the key in base64.
+    Given(Secret),
+}
+
+/// Where the admin token comes from.
+#[derive(Debug, Clone)]
+pub enum AdminTokenSource {
+    /// A file beside the data, made if it is not there.
+    BesideTheData,
+    /// This file, made if it is not there.
+    File(PathBuf),
+    /// It was given.
+    Given(Secret),
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// A JSON object a line.
+    Json,
+}
+
+/// How weighty a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something is not right.
+    Warn,
+    /// What happened.
+    Info,
+    /// Details.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut reader = Reader::new(None, std::iter::empty());
+        Self::read(&mut reader)
+    }
+}
+
+impl Settings {
+    /// Reads the settings of this process: the named file, or `pushroll.toml` in the working
+    /// directory if it is there, and the environment.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(Some((path, &text)), environment),
+            Err(cause) if file.is_none() && cause.kind() == std::io::ErrorKind::NotFound => {
+                Self::parse(None, environment)
+            }
+            Err(cause) => Err(SettingsError(vec![Fault {
+                source: path.display().to_string(),
+                message: format!("can't be read: {cause}"),
+            }])),
+        }
+    }
+
+    /// Reads the settings in a file's text and these environment variables.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn parse(
+        file: Option<(&Path, &str)>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(file, environment);
+        reader.refuse_unknown(&Self::reference());
+        let settings = Self::read(&mut reader);
+        settings.check(&mut reader);
+        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError(reader.faults)) }
+    }
+
+    /// Every setting there is, in the order of the reference page.
+    #[must_use]
+    pub fn reference() -> Vec<SettingInfo> {
+        let mut all = Vec::new();
+        for describe in [
+            TopSettings::describe,
+            StoreChoice::describe,
+            EmbeddedStore::describe,
+            SealingKeys::describe,
+            AdminKeys::describe,
+            Limits::describe,
+            Verification::describe,
+            Providers::describe,
+            Callbacks::describe,
+            Outcomes::describe,
+            Log::describe,
+            Shutdown::describe,
+        ] {
+            describe(&mut all);
+        }
+        all
+    }
+
+    fn read(reader: &mut Reader) -> Self {
+        let top = TopSettings::read(reader);
+        let store = match StoreChoice::read(reader).kind {
+            StoreKind::Embedded => Store::Embedded(EmbeddedStore::read(reader)),
+        };
+        Self {
+            listen: top.listen,
+            strict_tokens: top.strict_tokens,
+            store,
+            sealing_key: sealing_key(SealingKeys::read(reader), reader),
+            admin_token: admin_token(AdminKeys::read(reader), reader),
+            limits: Limits::read(reader),
+            verification: Verification::read(reader),
+            providers: Providers::read(reader),
+            callbacks: Callbacks::read(reader),
+            outcomes: Outcomes::read(reader),
+            log: Log::read(reader),
+            shutdown: Shutdown::read(reader),
+        }
+    }
+
+    /// What each setting allows alone, and they don't together.
+    fn check(&self, reader: &mut Reader) {
+        let Self { limits, verification, providers, callbacks, .. } = self;
+        if limits.by_organization_burst.is_some() && limits.by_organization_per_second.is_none() {
+            reader.fault(
+                "limits.by_organization_burst",
+                "needs limits.by_organization_per_second beside it".to_owned(),
+            );
+        }
+        if verification.in_memory_per_app > verification.in_memory {
+            reader.fault(
+                "verification.in_memory_per_app",
+                format!("must not be more than verification.in_memory ({})", verification.in_memory),
+            );
+        }
+        if verification.retry_base > verification.retry_longest {
+            reader.fault(
+                "verification.retry_base_seconds",
+                format!(
+                    "must not be more than verification.retry_longest_seconds ({})",
+                    verification.retry_longest.as_secs_f64()
+                ),
+            );
+        }
+        if callbacks.under_way_per_host > callbacks.under_way {
+            reader.fault(
+                "callbacks.under_way_per_host",
+                format!("must not be more than callbacks.under_way ({})", callbacks.under_way),
+            );
+        }
+        if providers.connections_per_app > providers.connections {
+            reader.fault(
+                "providers.connections_per_app",
+                format!("must not be more than providers.connections ({})", providers.connections),
+            );
+        }
+    }
+
+    /// The directory that holds what belongs to the server and not to the store's engine.
+    #[must_use]
+    pub fn data_directory(&self) -> &Path {
+        match &self.store {
+            Store::Embedded(store) => &store.path,
+        }
+    }
+}
+
+fn sealing_key(keys: SealingKeys, reader: &mut Reader) -> SealingKeySource {
+    match (keys.key, keys.key_file) {
+        (None, None) => SealingKeySource::BesideTheData,
+        (None, Some(file)) => SealingKeySource::File(file),
+        (Some(key), None) => SealingKeySource::Given(key),
+        (Some(key), Some(_)) => {
+            let file = reader.source("sealing.key_file").unwrap_or_default();
+            reader.fault("sealing.key", format!("contradicts {file}: give the key or its file"));
+            SealingKeySource::Given(key)
+        }
+    }
+}
+
+fn admin_token(keys: AdminKeys, reader: &mut Reader) -> AdminTokenSource {
+    if keys.token.as_ref().is_some_and(|token| token.reveal().len() < ADMIN_TOKEN_CHARS) {
+        let message = format!("must have at least {ADMIN_TOKEN_CHARS} characters");
+        reader.fault("admin.token", message);
+    }
+    match (keys.token, keys.token_file) {
+        (None, None) => AdminTokenSource::BesideTheData,
+        (None, Some(file)) => AdminTokenSource::File(file),
+        (Some(token), None) => AdminTokenSource::Given(token),
+        (Some(token), Some(_)) => {
+            let file = reader.source("admin.token_file").unwrap_or_default();
+            reader.fault("admin.token", format!("contradicts {file}: give the token or its file"));
+            AdminTokenSource::Given(token)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading settings: what is taken from where, and what is said of what is wrong.
+
+use std::time::Duration;
+
+use super::*;
+
+const FILE: &str = "etc/pushroll.toml";
+
+fn parse(file: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let environment = environment.iter().map(|(name, text)| (name.to_string(), text.to_string()));
+    Settings::parse(Some((Path::new(FILE), file)), environment)
+}
+
+fn faults(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    match parse(file, environment) {
+        Ok(_) => Vec::new(),
+        Err(SettingsError(faults)) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[track_caller]
+fn only_fault(file: &str, environment: &[(&str, &str)]) -> String {
+    let faults = faults(file, environment);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    faults.into_iter().next().unwrap()
+}
+
+fn embedded(settings: &Settings) -> &EmbeddedStore {
+    let Store::Embedded(store) = &settings.store;
+    store
+}
+
+#[test]
+fn there_are_defaults_for_everything() {
+    let settings = parse("", &[]).unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(embedded(&settings).path, Path::new("./pushroll-data"));
+    assert_eq!(settings.outcomes.retention, Duration::from_secs(7 * 86_400));
+    assert!(matches!(settings.sealing_key, SealingKeySource::BesideTheData));
+    assert!(!settings.strict_tokens);
+}
+
+#[test]
+fn the_defaults_of_the_program_are_those_of_its_parts() {
+    let SiblingSettings { engine, http, providers, callbacks } = Settings::default().for_siblings();
+    let same = |ours: String, theirs: String| assert_eq!(ours, theirs);
+    same(format!("{engine:?}"), format!("{:?}", pushroll_engine::EngineSettings::default()));
+    same(format!("{http:?}"), format!("{:?}", pushroll_http_api::HttpSettings::default()));
+    same(format!("{providers:?}"), format!("{:?}", pushroll_providers::ProviderSettings::default()));
+    same(format!("{callbacks:?}"), format!("{:?}", pushroll_webhook::CallbackSettings::default()));
+    let settings = Settings::default();
+    let store = settings.embedded(embedded(&settings));
+    let theirs = pushroll_store_embedded::EmbeddedSettings::new("./pushroll-data");
+    same(format!("{store:?}"), format!("{theirs:?}"));
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let file = "listen = '127.0.0.1:1'\n[limits]\nbody_bytes = 2048\n[callbacks]\nports = [8443]\n";
+    let settings = parse(
+        file,
+        &[
+            ("PUSHROLL_LISTEN", "[::]:9"),
+            ("PUSHROLL_CALLBACKS__PORTS", "81, 82"),
+            ("PUSHROLL_CALLBACKS__ALLOW_RANGES", "10.0.0.0/8,::1"),
+            ("PUSHROLL_VERIFICATION__PAUSED", "true"),
+            ("PUSHROLL_VERIFICATION__RETRY_BASE_SECONDS", "0.25"),
+            ("PUSHROLL_STORE__PATH", "/var/lib/pushroll"),
+            ("PUSHROLL_ADMIN__TOKEN", "1234567890123456"),
+            ("UNRELATED", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.listen.to_string(), "[::]:9");
+    assert_eq!(settings.limits.body_bytes, 2048);
+    assert_eq!(settings.callbacks.ports, [81, 82]);
+    let ranges: Vec<_> = settings.callbacks.allow_ranges.iter().map(ToString::to_string).collect();
+    assert_eq!(ranges, ["10.0.0.0/8", "::1/128"]);
+    assert!(settings.verification.paused);
+    assert_eq!(settings.verification.retry_base, Duration::from_millis(250));
+    assert_eq!(embedded(&settings).path, Path::new("/var/lib/pushroll"));
+    assert!(matches!(settings.admin_token, AdminTokenSource::Given(_)));
+}
+
+#[test]
+fn all_faults_are_told_at_once_each_with_its_source() {
+    let file = "listen = 8080\nbogus = 1\n[limits]\nbody_bytes = '1 MiB'\nconnections = 0\n\
+                [log]\nformat = 'xml'\n[wrong]\nx = 1\n";
+    let faults = faults(file, &[("PUSHROLL_SHUTDOWN__DEADLINE_SECONDS", "soon")]);
+    for expected in [
+        "etc/pushroll.toml: listen: must be an address with a port",
+        "etc/pushroll.toml: bogus: there is no such setting",
+        "etc/pushroll.toml: limits.body_bytes: must be a whole number from 1024 to 1073741824, not \"1 MiB\"",
+        "etc/pushroll.toml: limits.connections: must be a whole number from 1 to 10000000, not 0",
+        "etc/pushroll.toml: log.format: must be \"human\" or \"json\", not \"xml\"",
+        "etc/pushroll.toml: wrong.x: there is no such setting",
+        "PUSHROLL_SHUTDOWN__DEADLINE_SECONDS: must be a number of seconds from 0 to 3600, not \"soon\"",
+    ] {
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{expected}\n{faults:#?}");
+    }
+    assert_eq!(faults.len(), 7, "{faults:#?}");
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    for (file, meant) in [
+        ("listen = '127.0.0.1:1'", "did you mean listen?"),
+        ("[limits]\nbody_byte = 2048", "did you mean limits.body_bytes?"),
+        ("[limit]\nbody_bytes = 2048", "did you mean limits.body_bytes?"),
+        ("[limits]\nretention_days = 3", "did you mean outcomes.retention_days?"),
+        ("retention_days = 3", "did you mean outcomes.retention_days?"),
+    ] {
+        let fault = only_fault(file, &[]);
+        assert!(fault.ends_with(meant), "{fault}");
+    }
+    let fault = only_fault("", &[("PUSHROLL_STORE__PTH", "/x")]);
+    let expected =
+        "PUSHROLL_STORE__PTH: there is no such setting; did you mean PUSHROLL_STORE__PATH?";
+    assert_eq!(fault, expected);
+    assert!(only_fault("xyzzy = 1", &[]).ends_with("there is no such setting"));
+}
+
+#[test]
+fn contradictions_are_told() {
+    for (file, expected) in [
+        (
+            "[sealing]\nkey = 'x'\nkey_file = '/k'",
+            "sealing.key: contradicts etc/pushroll.toml: sealing.key_file: give the key or its file",
+        ),
+        (
+            "[admin]\ntoken = '1234567890123456'\ntoken_file = '/k'",
+            "admin.token: contradicts etc/pushroll.toml: admin.token_file: give the token or its file",
+        ),
+        ("[admin]\ntoken = 'short'", "admin.token: must have at least 16 characters"),
+        (
+            "[verification]\nretry_base_seconds = 90",
+            "verification.retry_base_seconds: must not be more than verification.retry_longest_seconds (60)",
+        ),
+        (
+            "[callbacks]\nunder_way = 8",
+            "callbacks.under_way_per_host: must not be more than callbacks.under_way (8)",
+        ),
+        (
+            "[limits]\nby_organization_burst = 8",
+            "limits.by_organization_burst: needs limits.by_organization_per_second beside it",
+        ),
+    ] {
+        let fault = only_fault(file, &[]);
+        assert!(fault.ends_with(expected), "{fault}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_in_a_fault_nor_in_the_settings_when_they_are_printed() {
+    let fault = only_fault("[sealing]\nkey = 12345678", &[]);
+    assert!(!fault.contains("12345678"), "{fault}");
+    let settings = parse("[admin]\ntoken = 'hunter2-hunter2-hunter2'", &[]).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_one_fault_that_names_the_place() {
+    let fault = only_fault("listen = \n", &[]);
+    assert!(fault.starts_with("etc/pushroll.toml: is no TOML: "), "{fault}");
+    assert!(fault.contains("line 1"), "{fault}");
+}
+
+#[test]
+fn a_table_that_is_no_table_is_told() {
+    assert_eq!(only_fault("store = 5", &[]), "etc/pushroll.toml: store: must be a table: [store]");
+}
+
+#[test]
+fn variables_of_others_that_begin_like_ours_are_left_alone() {
+    let environment = [
+        ("PUSHROLL_CONFIG", "/etc/pushroll.toml"),
+        ("PUSHROLL_SERVICE_HOST", "10.0.0.1"),
+        ("PUSHROLL_SERVICE_PORT_HTTP", "80"),
+        ("PUSHROLL_PORT", "tcp://10.0.0.1:80"),
+        ("PUSHROLL_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("PUSHROLL_DEV_NO_INSTALL", "1"),
+    ];
+    assert_eq!(faults("", &environment), Vec::<String>::new());
+}
+
+#[test]
+fn every_setting_is_described_once_and_its_default_reads_back() {
+    let reference = Settings::reference();
+    let mut paths: Vec<_> = reference.iter().map(SettingInfo::path).collect();
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), reference.len());
+    for info in &reference {
+        assert!(info.doc.ends_with('.'), "{}: {}", info.path(), info.doc);
+        if info.default.is_empty() {
+            continue;
+        }
+        let table =
+            if info.section.is_empty() { String::new() } else { format!("[{}]\n", info.section) };
+        let file = format!("{table}{} = {}\n", info.key, info.default);
+        assert_eq!(faults(&file, &[]), Vec::<String>::new(), "{file}");
+    }
+}
+
+#[test]
+fn the_words_zero_and_none_do_not_mean_unlimited() {
+    for key in ["connections", "in_flight_requests", "devices_per_user", "waiting_per_app"] {
+        assert!(only_fault(&format!("[limits]\n{key} = 0"), &[]).contains("must be"), "{key}");
+    }
+}

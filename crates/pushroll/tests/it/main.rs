@@ -1,0 +1,18 @@
+//! Every rule of the service, proven through HTTP against the real server with its real store and a provider
+//! simulator over TLS. A module for each area; a test's name is the rule.
+
+mod administration;
+mod authorization;
+mod breaker;
+mod callback_guard;
+mod callbacks;
+mod cleanup;
+mod limits;
+mod operations;
+mod outcomes;
+mod register;
+mod requests;
+mod retries;
+mod status;
+mod verification_apns;
+mod verification_fcm;
