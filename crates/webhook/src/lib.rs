@@ -25,6 +25,4 @@ mod target;
 
 pub use client::CallbackClient;
 pub use settings::{CallbackSettings, CallbackSettingsFault, CallbackSettingsFaults, NameSource};
-pub use standard_webhooks::{
-    WEBHOOK_SECRET_BYTES, WebhookSecretFault, new_webhook_secret, webhook_signature,
-};
+pub use standard_webhooks::{WebhookSecretFault, webhook_signature};

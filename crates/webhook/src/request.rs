@@ -40,7 +40,8 @@ pub(crate) fn request(target: &Target, callback: &Callback) -> Result<CallbackRe
     headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
     headers.insert(HOST, value(&HOST, &target.authority)?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    // The one header of ours that a caller may set.
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
 
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;

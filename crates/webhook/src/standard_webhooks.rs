@@ -7,9 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Random bytes in a new secret. The specification asks for 24 to 64.
-pub const WEBHOOK_SECRET_BYTES: usize = 32;
-
 const PREFIX: &str = "whsec_";
 
 /// Why a text is not a webhook secret.
@@ -24,12 +21,6 @@ pub enum WebhookSecretFault {
     /// No key at all.
     #[error("must not be empty after whsec_")]
     Empty,
-}
-
-/// A new secret, from this many random bytes, in the form that receivers are given.
-#[must_use]
-pub fn new_webhook_secret(random: &[u8; WEBHOOK_SECRET_BYTES]) -> String {
-    format!("{PREFIX}{}", STANDARD.encode(random))
 }
 
 /// The `webhook-signature` of a body: `v1,` and base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`,

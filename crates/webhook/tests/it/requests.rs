@@ -88,7 +88,6 @@ async fn a_callers_header_never_takes_the_place_of_ours() {
         "Webhook-Id",
         "webhook-timestamp",
         "webhook-signature",
-        "User-Agent",
     ];
     for name in names {
         callback.headers.push((name.to_owned(), Secret::new(b"evil".to_vec())));
@@ -98,6 +97,15 @@ async fn a_callers_header_never_takes_the_place_of_ours() {
     assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{seen:?}");
     assert_eq!(seen.header("webhook-signature"), None);
     assert_eq!(seen.header("x-secret"), Some(CALLERS_SECRET));
+}
+
+#[tokio::test]
+async fn a_callers_user_agent_is_sent_instead_of_ours() {
+    let mut receiver = Receiver::plain(Behaviour::answers(OK)).await;
+    let mut callback = a_callback(receiver.url());
+    callback.headers.push(("User-Agent".to_owned(), Secret::new(b"Contoso/2".to_vec())));
+    a_client().await.send(callback).await;
+    assert_eq!(receiver.request().await.header("user-agent"), Some("Contoso/2"));
 }
 
 #[tokio::test]
