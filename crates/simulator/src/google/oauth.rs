@@ -27,6 +27,8 @@ const SCOPES: [&str; 2] = [
     "https://www.googleapis.com/auth/firebase.messaging",
     "https://www.googleapis.com/auth/cloud-platform",
 ];
+/// Google's own audience: its client libraries name it whatever the `token_uri` is.
+const GOOGLES_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// The longest time between `iat` and `exp`.
 pub const MAX_ASSERTION_LIFETIME_S: i64 = 3600;
 const TIMES: &str = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a \
@@ -186,7 +188,7 @@ impl Oauth<'_> {
         if !knows_key || !signed {
             return Err(invalid_grant("Invalid JWT Signature."));
         }
-        if claims.aud != self.world.token_uri {
+        if claims.aud != self.world.token_uri && claims.aud != GOOGLES_TOKEN_URI {
             let text = "Invalid JWT: Failed audience check. The right audience is ";
             return Err(invalid_grant(format!("{text}{}", self.world.token_uri)));
         }

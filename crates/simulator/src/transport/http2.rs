@@ -15,7 +15,9 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+use super::listener::HANDSHAKE_TIMEOUT;
 use super::orders::{Goaway, Orders};
 use super::socket::ResetSwitch;
 use super::wire::{Hand, Wire};
@@ -57,11 +59,12 @@ pub(super) async fn serve<T>(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .data_frame_budget(SMALL_FRAME_BUDGET_BYTES)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS);
-    let handshake = builder.handshake::<_, Bytes>(wire);
-    let Ok(Ok(mut h2)) = tokio::time::timeout(super::listener::HANDSHAKE_TIMEOUT, handshake).await
-    else {
-        return;
+    let mut stopped = orders.clone();
+    let handshaken = tokio::select! {
+        handshaken = timeout(HANDSHAKE_TIMEOUT, builder.handshake(wire)) => handshaken,
+        _ = stopped.wait_for(|now| now.stop) => return,
     };
+    let Ok(Ok(mut h2)) = handshaken else { return };
     let mut under_way = UnderWay::new();
     let mut driver = Driver {
         connection,

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
@@ -13,8 +14,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::client::{Client, authority_of, connect_tls, tls_config};
-use crate::setup::{a_simulator, dry_run, provider_token};
+use crate::client::{Client, PATIENCE, authority_of, connect_tls, tls_config};
+use crate::setup::{World, a_simulator, a_simulator_with, dry_run, provider_token};
 
 fn mode_of(path: &Path) -> u32 {
     std::fs::metadata(path).expect("is there").permissions().mode() & 0o777
@@ -102,6 +103,31 @@ async fn apns_speaks_http2_only_and_google_both() {
     assert_eq!(answer.status(), 200);
     let body = answer.into_body().collect().await.expect("read").to_bytes();
     assert!(body.starts_with(b"{\"access_token\":\"ya29."), "{body:?}");
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_reset_and_taken_again_when_there_is_room() {
+    let world = a_simulator_with(|settings| settings.limits.connections = 1).await;
+    let (url, ca_pem) = (world.simulator.apns_production_url(), world.simulator.ca_pem());
+    let first = Client::connect(url, ca_pem).await;
+    assert!(connect_tls(url, ca_pem, &[b"h2"]).await.is_err());
+    drop(first);
+    let again = async { while connect_tls(url, ca_pem, &[b"h2"]).await.is_err() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("room in time");
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_clients_that_say_nothing() {
+    let World { simulator, dir: _dir } = a_simulator().await;
+    let address = authority_of(simulator.apns_production_url());
+    let _tcp = TcpStream::connect(&address).await.expect("connects");
+    let (url, ca_pem) = (simulator.apns_production_url(), simulator.ca_pem());
+    let _tls = connect_tls(url, ca_pem, &[b"h2"]).await.expect("TLS");
+    let _http2 = Client::connect(url, ca_pem).await;
+    let _http1 = connect_tls(simulator.fcm_url(), ca_pem, &[b"http/1.1"]).await.expect("TLS");
+    let began = Instant::now();
+    simulator.shutdown().await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

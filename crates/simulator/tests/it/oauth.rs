@@ -18,10 +18,19 @@ async fn a_good_assertion_is_exchanged_for_an_access_token_of_an_hour() {
 }
 
 #[tokio::test]
+async fn google_s_own_audience_is_accepted_because_its_libraries_always_send_it() {
+    let world = a_simulator().await;
+    let google = world.google().await;
+    let assertion =
+        world.assertion(|claims| claims["aud"] = json!("https://oauth2.googleapis.com/token"));
+    assert_eq!(world.exchange(&google, &assertion).await.status, 200);
+}
+
+#[tokio::test]
 async fn every_claim_of_an_assertion_is_checked() {
     let world = a_simulator().await;
     let google = world.google().await;
-    let other_audience = "https://oauth2.googleapis.com/token";
+    let other_audience = "https://127.0.0.1:1/token";
     let cases = [
         ("iss", json!("other@example.com"), "invalid_grant"),
         ("aud", json!(other_audience), "invalid_grant"),
