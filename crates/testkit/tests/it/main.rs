@@ -1,0 +1,3 @@
+//! Tests about the project as a whole.
+
+mod house;
