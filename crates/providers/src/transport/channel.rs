@@ -72,9 +72,16 @@ pub(crate) struct Lease {
     channel: Arc<Channel>,
     /// Whether dropping it gives the stream back; not if that has been done.
     held: bool,
+    answered: bool,
 }
 
 impl Lease {
+    /// Notes that the request was answered.
+    pub fn answered(&mut self) {
+        self.answered = true;
+        self.connection.answered();
+    }
+
     /// Sees to it that the connection takes no new requests.
     pub fn retire(&self, why: Retired) {
         self.channel.retire(&self.connection, why);
@@ -86,14 +93,18 @@ impl Drop for Lease {
         if !self.held {
             return;
         }
+        // Dropped with the runtime itself, it must not start anything.
+        let in_runtime = || Handle::try_current().is_ok();
+        if !self.answered && self.connection.not_answered() && in_runtime() {
+            self.retire(Retired::Unanswering);
+        }
         let mut state = self.channel.state.lock();
         self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
         if state.waiting.is_empty() {
             return;
         }
         self.channel.hand_out_locked(&mut state);
-        // Dropped with the runtime itself, it must not start anything.
-        if !state.waiting.is_empty() && Handle::try_current().is_ok() {
+        if !state.waiting.is_empty() && in_runtime() {
             self.channel.grow(&mut state);
         }
     }
@@ -201,7 +212,7 @@ impl Channel {
         let slot = state.slots.swap_remove(n);
         connection.retire(why);
         let mut refused = Vec::new();
-        if connection.proven.load(Ordering::Relaxed) {
+        if connection.is_proven() {
             if !state.waiting.is_empty() {
                 self.grow(&mut state);
             }
@@ -232,8 +243,7 @@ impl Channel {
     pub fn idlest(&self) -> Option<(u64, Arc<Connection>)> {
         let state = self.state.lock();
         let idle = state.slots.iter().map(|slot| &slot.connection).filter(|connection| {
-            connection.in_flight.load(Ordering::Relaxed) == 0
-                && connection.proven.load(Ordering::Relaxed)
+            connection.in_flight.load(Ordering::Relaxed) == 0 && connection.is_proven()
         });
         idle.map(|connection| (connection.last_used_ms.load(Ordering::Relaxed), connection))
             .min_by_key(|(used_ms, _)| *used_ms)
@@ -253,13 +263,13 @@ impl Channel {
         state.forgotten
     }
 
-    /// Has a connection made, unless there are enough, or one is being made, or one has not
-    /// answered anything yet: its first answer may open a thousand streams on it.
+    /// Has a connection made, unless there are enough, or one is being made, or one is so new that
+    /// it may yet turn out to be enough.
     fn grow(self: &Arc<Self>, state: &mut State) {
-        let unproven = |slot: &Slot| !slot.connection.proven.load(Ordering::Relaxed);
+        let unsettled = |slot: &Slot| !slot.connection.is_settled();
         if state.dialling
             || state.slots.len() >= self.limits.connections
-            || state.slots.iter().any(unproven)
+            || state.slots.iter().any(unsettled)
         {
             return;
         }
@@ -277,6 +287,7 @@ impl Channel {
             sender: slot.sender.clone(),
             channel: Arc::clone(self),
             held: true,
+            answered: false,
         })
     }
 

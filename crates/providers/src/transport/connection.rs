@@ -21,6 +21,8 @@ use super::heard::Heard;
 
 /// Until the peer's SETTINGS have come. APNs allows one until it has accepted a request.
 const FIRST_STREAMS: usize = 1;
+/// How many requests in succession may go unanswered on a connection.
+const MOST_UNANSWERED: u64 = 10;
 /// The most header bytes that an answer may have.
 const MAX_ANSWER_HEADER_BYTES: u32 = 16 * 1024;
 
@@ -55,6 +57,8 @@ pub(crate) enum Retired {
     Lost,
     /// The peer was silent.
     Silent,
+    /// The peer was there and answered nothing.
+    Unanswering,
     /// We are stopping.
     Closing,
 }
@@ -69,6 +73,7 @@ impl Retired {
             Self::Evicted => "evicted",
             Self::Lost => "lost",
             Self::Silent => "silent",
+            Self::Unanswering => "unanswering",
             Self::Closing => "closing",
         }
     }
@@ -80,8 +85,10 @@ pub(crate) struct Connection {
     pub in_flight: AtomicUsize,
     /// The most streams that may be in flight, as peer and settings have it.
     pub limit: AtomicUsize,
-    /// Whether a request was ever answered on it.
-    pub proven: AtomicBool,
+    /// Requests that were answered on it.
+    answers: AtomicU64,
+    /// Requests that were given up since the last answer.
+    unanswered: AtomicU64,
     /// When it was last in use, in milliseconds since the pool was made.
     pub last_used_ms: AtomicU64,
     /// Why it ended, where that is more than HTTP/2 can tell.
@@ -93,6 +100,33 @@ pub(crate) struct Connection {
 impl Connection {
     pub fn has_room(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a request was answered.
+    pub fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that a request was not answered; whether the connection is to be given up, although it
+    /// is alive.
+    pub fn not_answered(&self) -> bool {
+        self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_UNANSWERED
+    }
+
+    /// Whether a request was ever answered.
+    pub fn is_proven(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the number of streams is known that the peer allows. APNs raises it from one to a
+    /// thousand with the first answer, so it is known by the second.
+    pub fn is_settled(&self) -> bool {
+        let settled_after = match self.limit.load(Ordering::Relaxed) {
+            0 | FIRST_STREAMS => 2,
+            _ => 1,
+        };
+        self.answers.load(Ordering::Relaxed) >= settled_after
     }
 
     /// Notes why the connection takes no new requests; the first reason counts. Only the channel
@@ -146,7 +180,8 @@ pub(super) async fn open(
     let shared = Arc::new(Connection {
         in_flight: AtomicUsize::new(0),
         limit: AtomicUsize::new(FIRST_STREAMS),
-        proven: AtomicBool::new(false),
+        answers: AtomicU64::new(0),
+        unanswered: AtomicU64::new(0),
         last_used_ms: AtomicU64::new(0),
         ended: OnceLock::new(),
         retired: OnceLock::new(),

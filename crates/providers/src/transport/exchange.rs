@@ -1,7 +1,5 @@
 //! One request and its answer on a connection of the pool.
 
-use std::sync::atomic::Ordering;
-
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::poll_fn;
@@ -45,7 +43,7 @@ impl Pool {
             Ok(answered) => answered,
             Err(fault) => return Err(cut(&mut lease, &fault)),
         };
-        lease.connection.proven.store(true, Ordering::Relaxed);
+        lease.answered();
         if replace_after_5xx && head.status.is_server_error() {
             lease.retire(Retired::ServerError);
         }

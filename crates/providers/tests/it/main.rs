@@ -3,6 +3,7 @@
 mod apns;
 mod connections;
 mod fcm;
+mod metering;
 mod silence;
 mod stage;
 mod streams;

@@ -69,3 +69,20 @@ async fn a_server_that_accepts_connections_and_says_nothing_times_out() {
     stage.simulator.set_silence(PRODUCTION, Silence::None).unwrap();
     assert_eq!(stage.ask_apns(&good()).await.verdict, Verdict::Accepted);
 }
+
+#[tokio::test]
+async fn a_connection_that_is_alive_and_answers_nothing_is_replaced() {
+    let stage = stage_with(|settings| {
+        settings.connections_per_credential = 1;
+        settings.dry_run_timeout = Duration::from_millis(500);
+    })
+    .await;
+    assert_eq!(stage.ask_apns(&good()).await.verdict, Verdict::Accepted);
+    stage.simulator.set_silence(PRODUCTION, Silence::Requests).unwrap();
+    for report in stage.ask_apns_at_once(10).await {
+        assert_eq!(report.verdict, Verdict::Unreachable);
+    }
+    stage.simulator.set_silence(PRODUCTION, Silence::None).unwrap();
+    assert_eq!(stage.ask_apns(&good()).await.verdict, Verdict::Accepted);
+    assert_eq!(stage.connections_opened(PRODUCTION), 2);
+}
