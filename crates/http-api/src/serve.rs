@@ -60,28 +60,24 @@ pub async fn serve(
     settings: HttpSettings,
     stop: CancellationToken,
 ) {
-    let connections = Arc::new(Semaphore::new(settings.connections));
-    let farewells = Arc::new(Semaphore::new(FAREWELLS));
-    let builder = Arc::new(protocols(&settings));
-    let server = Arc::new(Server::new(site, settings));
-    let open = metrics::gauge!("pushroll_http_connections");
-    let accepted_total = metrics::counter!("pushroll_http_connections_accepted_total");
-    let refused_total = metrics::counter!("pushroll_http_connections_refused_total");
-    let mut tasks = JoinSet::new();
+    let mut door = Door::new(site, settings, stop.clone());
     let mut pause = ACCEPT_PAUSES[0];
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(ended) = tasks.join_next() => {
+            Some(ended) = door.tasks.join_next() => {
                 note_end(ended);
                 continue;
             }
             accepted = listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_the_connection(&error) => continue,
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = ACCEPT_PAUSES[0];
+                door.admit(stream, peer);
+            }
+            Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 warn!(%error, pause_ms = pause.as_millis(), "connections can't be accepted");
                 tokio::select! {
@@ -89,39 +85,69 @@ pub async fn serve(
                     () = sleep(pause) => {}
                 }
                 pause = (pause * 2).min(ACCEPT_PAUSES[1]);
-                continue;
             }
-        };
-        pause = ACCEPT_PAUSES[0];
+        }
+    }
+    drop(listener);
+    debug!(connections = door.tasks.len(), "accepting no more; requests under way are finished");
+    while let Some(ended) = door.tasks.join_next().await {
+        note_end(ended);
+    }
+}
+
+/// Lets connections in, as many as there is room for.
+struct Door {
+    server: Arc<Server>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stop: CancellationToken,
+    /// Aborted when dropped.
+    tasks: JoinSet<()>,
+    room: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
+    open: metrics::Gauge,
+    accepted_total: metrics::Counter,
+    refused_total: metrics::Counter,
+}
+
+impl Door {
+    fn new(site: Arc<Site>, settings: HttpSettings, stop: CancellationToken) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            builder: Arc::new(protocols(&settings)),
+            server: Arc::new(Server::new(site, settings)),
+            stop,
+            tasks: JoinSet::new(),
+            open: metrics::gauge!("pushroll_http_connections"),
+            accepted_total: metrics::counter!("pushroll_http_connections_accepted_total"),
+            refused_total: metrics::counter!("pushroll_http_connections_refused_total"),
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         // An answer is one small write: waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            refused_total.increment(1);
-            if let Ok(permit) = Arc::clone(&farewells).try_acquire_owned() {
-                tasks.spawn(async move {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            self.refused_total.increment(1);
+            if let Ok(permit) = Arc::clone(&self.farewells).try_acquire_owned() {
+                self.tasks.spawn(async move {
                     let _ = timeout(FAREWELL_TIMEOUT, bid_farewell(stream)).await;
                     drop(permit);
                 });
             }
-            continue;
+            return;
         };
-        accepted_total.increment(1);
-        open.increment(1);
-        let server = Arc::clone(&server);
-        let builder = Arc::clone(&builder);
+        self.accepted_total.increment(1);
+        self.open.increment(1);
+        let closed = Closed(self.open.clone());
+        let server = Arc::clone(&self.server);
+        let builder = Arc::clone(&self.builder);
         // A child of its own: polling it takes no lock that other connections take.
-        let stop = stop.child_token();
-        let open = open.clone();
-        tasks.spawn(async move {
-            let _closed = Closed(open);
+        let stop = self.stop.child_token();
+        self.tasks.spawn(async move {
             connection::run(stream, peer, &builder, server, stop).await;
-            drop(permit);
+            drop((closed, permit));
         });
-    }
-    drop(listener);
-    debug!(connections = tasks.len(), "accepting no more; requests under way are finished");
-    while let Some(ended) = tasks.join_next().await {
-        note_end(ended);
     }
 }
 

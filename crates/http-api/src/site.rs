@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pushroll_domain::{CallbackSender, TokenHash};
@@ -107,7 +108,7 @@ impl Server {
         let received = incoming.size_hint().lower();
         let body = RequestBody::new(&head, incoming, busy);
         let answered = AssertUnwindSafe(self.route(route, peer, &head, body)).catch_unwind().await;
-        let reply = match answered {
+        let mut reply = match answered {
             Ok(Ok(reply)) => reply,
             Ok(Err(problem)) => problem.into_reply(),
             Err(_panic) => {
@@ -117,6 +118,10 @@ impl Server {
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Rule::Internal, detail).into_reply()
             }
         };
+        if head.version == Version::HTTP_2 {
+            // HTTP/2 has no such header (RFC 9113, section 8.2.2).
+            reply.headers_mut().remove(CONNECTION);
+        }
         let (name, status, took) = (route.name(), reply.status(), began.elapsed());
         let sent = reply.body().size_hint().lower();
         self.meters.count(name, status, took, received, sent);

@@ -1,0 +1,15 @@
+//! The listener and its routes with the real engine, over fakes of the domain's ports: nothing is
+//! verified here, and nothing leaves the process.
+
+mod administration;
+mod bodies;
+mod fakes;
+mod http2;
+mod limits;
+mod operations;
+mod raw;
+mod registration;
+mod running;
+mod status_and_cleanup;
+mod stopping;
+mod time_outs;
