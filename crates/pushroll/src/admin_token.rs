@@ -86,8 +86,7 @@ fn from_file(file: &Path, random: &dyn Random) -> Result<AdminToken, AdminTokenE
         Ok(token) => token,
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
             let token = generate(random);
-            let line = [token.reveal(), b"\n"].concat();
-            private_file::write(file, &line, Readable::ByOwner)
+            private_file::write(file, token.reveal(), Readable::ByOwner)
                 .map_err(|cause| failed("written", cause))?;
             info!(file = %file.display(), "admin token made");
             token

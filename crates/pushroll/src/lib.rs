@@ -13,3 +13,4 @@ pub mod private_file;
 pub mod sealing;
 pub mod server;
 pub mod settings;
+pub mod trial;

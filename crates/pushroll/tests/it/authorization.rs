@@ -54,7 +54,7 @@ async fn an_unknown_organization_or_app_is_treated_like_an_unknown_token() {
     let app = an_app().await;
     let stranger = an_app().await;
     let receiver = Receiver::start().await;
-    let nobody = Uuid::now_v7().to_string();
+    let nobody = an_unknown_id();
     let elsewhere = |org: &str, id: &str| {
         let mut app = app.clone();
         (app.org, app.id) = (org.to_owned(), id.to_owned());
@@ -166,7 +166,7 @@ async fn the_three_cases_are_answered_with_the_same_202_as_a_good_token() {
     let shop = an_app().await;
     let bank = an_app().beside(&shop).await;
     let mut stranger = shop.clone();
-    stranger.id = Uuid::now_v7().to_string();
+    stranger.id = an_unknown_id();
     let mut seen = Vec::new();
     for (app, token) in [
         (&shop, shop.token.as_str()),
@@ -198,9 +198,9 @@ async fn with_strict_tokens_what_is_not_known_is_answered_400_and_named() {
     let server = a_server().with("strict_tokens", true).start().await;
     let bank = server.another_app().beside(&server).await;
     let mut nowhere = server.app().clone();
-    nowhere.org = Uuid::now_v7().to_string();
+    nowhere.org = an_unknown_id();
     let mut appless = server.app().clone();
-    appless.id = Uuid::now_v7().to_string();
+    appless.id = an_unknown_id();
     let tokenless = server.with_token("unknown");
     for (app, field, rule) in [
         (&nowhere, "orgId", "unknown-organization"),

@@ -3,6 +3,7 @@
 
 mod administration;
 mod authorization;
+mod bad_days;
 mod breaker;
 mod callback_guard;
 mod callbacks;

@@ -20,7 +20,7 @@ async fn the_answer_is_in_the_order_of_the_ids_and_an_id_may_be_given_twice() {
     let app = an_app().await;
     let good = a_device().stored(&app).await.id;
     let bad = a_failure(&app).await.id;
-    let unknown = Uuid::now_v7().to_string();
+    let unknown = an_unknown_id();
     let asked = [&bad, &good, &unknown, &good, &bad];
     let answer = app.ask_status(asked).await.expect(200);
     assert_eq!(
@@ -38,7 +38,7 @@ async fn the_answer_is_in_the_order_of_the_ids_and_an_id_may_be_given_twice() {
 #[tokio::test]
 async fn an_id_that_is_unknown_or_of_another_version_is_pending() {
     let app = an_app().await;
-    let ids = [Uuid::now_v7(), Uuid::nil(), Uuid::max(), Uuid::from_u128(1 << 78), Uuid::parse_str(
+    let ids = [an_unknown_id(), Uuid::nil(), Uuid::max(), Uuid::from_u128(1 << 78), Uuid::parse_str(
         "9b2d4f9e-6f0e-4c1b-8a55-0c6f4d1f0a11",
     )
     .unwrap()];
@@ -73,7 +73,7 @@ async fn a_registration_without_tracking_stays_pending_for_ever() {
 async fn a_query_takes_1_to_1000_ids() {
     let app = an_app().await;
     let good = a_device().stored(&app).await.id;
-    let ids = |count: usize| (0..count).map(|_| Uuid::now_v7().to_string());
+    let ids = |count: usize| (0..count).map(|_| an_unknown_id());
     let statuses = app.statuses(ids(999).chain([good])).await;
     assert_eq!(statuses.len(), 1000);
     assert_eq!(statuses[999], Status::Success);
@@ -87,7 +87,7 @@ async fn a_query_takes_1_to_1000_ids() {
 #[tokio::test]
 async fn anything_but_an_array_of_guids_is_refused() {
     let app = an_app().await;
-    let id = Uuid::now_v7();
+    let id = an_unknown_id();
     for wrong in [
         json!(null),
         json!(id),
@@ -116,7 +116,7 @@ async fn a_token_that_is_not_good_for_that_app_and_organization_is_400() {
     let mut elsewhere = shop.clone();
     elsewhere.org = stranger.org.clone();
     let mut nowhere = shop.clone();
-    nowhere.id = Uuid::now_v7().to_string();
+    nowhere.id = an_unknown_id();
     for (what, app) in [
         ("unknown", &shop.with_token("unknown")),
         ("of another app", &shop.with_token(&bank.token)),
@@ -134,7 +134,7 @@ async fn a_token_that_is_not_good_for_that_app_and_organization_is_400() {
 async fn an_expired_token_is_400() {
     let server = a_server().on_a_manual_clock().start().await;
     let app = server.with_token(&server.new_token_for(hours(1)).await);
-    let id = Uuid::now_v7().to_string();
+    let id = an_unknown_id();
     assert_eq!(app.statuses([&id]).await, [Status::Pending]);
     server.clock().advance(hours(1));
     let _ = app.ask_status([&id]).await.problem(400);

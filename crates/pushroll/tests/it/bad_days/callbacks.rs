@@ -31,28 +31,29 @@ pub fn by_id(received: Vec<Received>) -> Result<BTreeMap<String, Received>, Stri
 }
 
 /// Waits until every callback has come that is still to come; those that never will, with the times of
-/// their attempts: an attempt was under way when the server was killed.
+/// their attempts: an attempt was under way when the server was killed. `came` tells the ids of those that
+/// have come.
 pub async fn never_made(
-    receiver: &Receiver,
+    came: impl Fn() -> BTreeSet<String>,
     admin: &mut Admin,
     apps: &[App],
     ledger: &Ledger,
     ended: &BTreeMap<String, Ended>,
 ) -> BTreeMap<String, OffsetDateTime> {
-    let mut came = ids(receiver);
+    let mut known = came();
     let mut missing = BTreeMap::new();
     for (person, deeds) in &ledger.people {
         let app = &apps[person.app];
         for id in deeds.iter().filter_map(Deed::id).filter(|id| ended[*id].callback) {
-            if came.contains(id) {
+            if known.contains(id) {
                 continue;
             }
             let settled = within(ALL_MADE_WITHIN, "every callback is attempted", async || {
                 let report = admin.registration(app, id).await?["callback"].clone();
                 let result = report["result"].as_str()?;
                 // After the report: what it tells of has come before.
-                came = ids(receiver);
-                if came.contains(id) {
+                known = came();
+                if known.contains(id) {
                     return Some(None);
                 }
                 assert_eq!(result, "attempted", "{id}: {report}");
@@ -65,7 +66,8 @@ pub async fn never_made(
     missing
 }
 
-fn ids(receiver: &Receiver) -> BTreeSet<String> {
+/// The registrations whose callbacks have come.
+pub fn ids(receiver: &Receiver) -> BTreeSet<String> {
     let received = receiver.received();
     received.iter().filter_map(|one| one.header("webhook-id")).map(str::to_owned).collect()
 }

@@ -157,7 +157,8 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_
     }
 
     let mut admin = Admin::of(place.address());
-    let missing = callbacks::never_made(&receiver, &mut admin, &apps, &ledger, &ended).await;
+    let came = || callbacks::ids(&receiver);
+    let missing = callbacks::never_made(came, &mut admin, &apps, &ledger, &ended).await;
     let came = callbacks::by_id(receiver.received()).expect("no callback twice");
     let faults = callbacks::faults(&came, &ended, &apps, &ledger, &url);
     assert!(faults.is_empty(), "{faults:#?}");

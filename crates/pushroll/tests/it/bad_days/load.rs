@@ -101,6 +101,17 @@ impl Load {
         .await;
     }
 
+    /// Waits until so many more requests have been answered 503.
+    pub async fn unavailable_answers(&self, more: u64) {
+        let wanted = self.unavailable.load(Ordering::Relaxed) + more;
+        // A client that was answered 503 looks for itself until the server can serve again.
+        self.room.add_permits(100);
+        within(BACK_WITHIN, "requests are answered 503", async || {
+            (self.unavailable.load(Ordering::Relaxed) >= wanted).then_some(())
+        })
+        .await;
+    }
+
     fn count_answer(&self) {
         let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
         let mut trap = self.trap.lock();

@@ -1,0 +1,25 @@
+//! Bad days: the process is killed, the power goes, the disk is full, providers are down, receivers of
+//! callbacks misbehave. The real program runs as a child process before a provider simulator.
+//!
+//! - [`ledger`] holds what was asked and answered, [`load`] are the clients that fill it, and
+//!   [`verdict`], [`settle`] and [`callbacks`] hold a server to it.
+//! - [`place`] is where a server lives, dies and starts again; [`shim`] and [`disk`] are about what
+//!   its disk keeps.
+//!
+//! Random tests print their seed; `PUSHROLL_TEST_SEED` throws the same dice again.
+//! `PUSHROLL_TEST_KILLS` is the number of kills.
+
+mod admin;
+mod callbacks;
+mod caller;
+mod dice;
+mod disk;
+mod kills;
+mod ledger;
+mod load;
+mod place;
+mod power_loss;
+mod process;
+mod settle;
+mod shim;
+mod verdict;
