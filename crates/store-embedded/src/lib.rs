@@ -1,1 +1,30 @@
-//! (being built)
+//! The default store: RocksDB in the server's data directory, owned by one process.
+//!
+//! Everything that changes something is an *intention*, carried out by one writer thread. What has
+//! gathered while the last commit was under way becomes one group: one write, one sync of the
+//! write-ahead log, then all are answered. Intentions read through the group's own changes, so a group
+//! is written once and nothing can be read by anybody before it is on stable storage. Everything
+//! that only reads goes straight to RocksDB on the caller's side.
+//!
+//! No row leaves this crate, and nothing here knows what the service does with a registration.
+
+mod apply;
+mod columns;
+mod deliveries;
+mod engine;
+mod group;
+mod hands;
+mod health;
+mod keys;
+mod loads;
+mod read;
+mod retention;
+mod rows;
+mod settings;
+mod shared;
+mod store;
+mod writer;
+
+pub use engine::OpenError;
+pub use settings::EmbeddedSettings;
+pub use store::EmbeddedStore;

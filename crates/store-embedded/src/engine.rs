@@ -1,0 +1,290 @@
+//! Opening RocksDB: its options, the checks of what is found, and what is counted once.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pushroll_domain::{Clock, Lane, RegistrationId, StoreError};
+use rocksdb::{Cache, DB, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBufferManager};
+use thiserror::Error;
+
+use crate::columns::{self, Column, Columns};
+use crate::group::Memory;
+use crate::keys;
+use crate::rows;
+use crate::settings::EmbeddedSettings;
+use crate::shared;
+
+/// The format of the data directory that this version reads and writes.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &[u8] = b"format";
+/// RocksDB's directory in the data directory.
+const ENGINE_DIR: &str = "rocksdb";
+/// Locked while a process uses the data directory, also while it reopens the engine.
+const LOCK_FILE: &str = "pushroll.lock";
+const LOG_FILES: usize = 4;
+const LOG_FILE_BYTES: usize = 8 * 1024 * 1024;
+/// Written in pieces of this size, tables don't fill the page cache with dirty pages that the next
+/// sync of the log would have to wait for.
+const SYNC_EVERY_BYTES: u64 = 1024 * 1024;
+
+/// Why a store can't be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "the data directory {} is in use by another pushroll; one process owns it at a time",
+        path.display()
+    )]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// What is there can't be right.
+    #[error(
+        "the store in {} is damaged: {reason}. Nothing was changed. To restore it, stop pushroll, \
+         move the directory away (keep it) and put a backup in its place; what was accepted since \
+         that backup is only in the directory that you keep",
+        path.display()
+    )]
+    Corrupt {
+        /// The data directory.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "the store in {} has format {found}, and this version of pushroll knows formats up to \
+         {known}; start the version that wrote it, or a newer one",
+        path.display()
+    )]
+    NewerFormat {
+        /// The data directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version knows.
+        known: u32,
+    },
+    /// It can't be read or written.
+    #[error("the data directory {} can't be used: {source}", path.display())]
+    Io {
+        /// The data directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What is counted at an opening.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Pending registrations by lane.
+    pub(crate) loads: HashMap<Lane, u64>,
+    /// Of the registrations that are in hand, those that are pending.
+    pub(crate) still_pending: HashSet<RegistrationId>,
+    /// What the writer keeps in memory.
+    pub(crate) memory: Memory,
+}
+
+/// An open engine.
+pub(crate) struct Opened {
+    pub(crate) db: DB,
+    pub(crate) found: Found,
+    /// Whether it has just been made.
+    pub(crate) is_new: bool,
+}
+
+/// Makes the data directory if need be and locks it; the lock lasts as long as the file is open.
+pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(path.join(LOCK_FILE)).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Opens the engine in a locked data directory. `taken` are the registrations in hand.
+pub(crate) fn open(
+    settings: &EmbeddedSettings,
+    clock: &Arc<dyn Clock>,
+    taken: &HashSet<RegistrationId>,
+) -> Result<Opened, OpenError> {
+    let path = &settings.path;
+    let dir = path.join(ENGINE_DIR);
+    check_files(path, &dir)?;
+    let options = options(settings);
+    check_columns(path, &dir, &options)?;
+    let cache = Cache::new_lru_cache(settings.block_cache_bytes);
+    let columns = columns::descriptors(settings, &cache, clock);
+    let db = DB::open_cf_descriptors(&options, &dir, columns).map_err(|e| fault(path, &e))?;
+    let is_new = check_format(path, &db)?;
+    let found = count(&db, taken).map_err(|e| corrupt(path, e.to_string()))?;
+    Ok(Opened { db, found, is_new })
+}
+
+fn options(settings: &EmbeddedSettings) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A record that can't be read is an error anywhere but where a crash cut the log off. Recycled
+    // logs would blur that, so none is.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_recycle_log_file_num(0);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_paranoid_checks(true);
+    options.set_max_total_wal_size(settings.wal_bytes);
+    let buffers = WriteBufferManager::new_write_buffer_manager(settings.write_buffer_bytes, false);
+    options.set_write_buffer_manager(&buffers);
+    options.set_max_open_files(i32::try_from(settings.max_open_files).unwrap_or(i32::MAX));
+    options.set_max_background_jobs(i32::try_from(settings.background_jobs).unwrap_or(i32::MAX));
+    options.set_bytes_per_sync(SYNC_EVERY_BYTES);
+    options.set_avoid_unnecessary_blocking_io(true);
+    options.set_skip_stats_update_on_db_open(true);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_keep_log_file_num(LOG_FILES);
+    options.set_max_log_file_size(LOG_FILE_BYTES);
+    options
+}
+
+/// RocksDB would make a new store where the file that names the current state is lost.
+fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
+    if dir.join("CURRENT").exists() || !dir.exists() {
+        return Ok(());
+    }
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    for entry in fs::read_dir(dir).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if Path::new(&name).extension().is_some_and(|kind| kind == "sst" || kind == "log") {
+            let reason = format!("the file CURRENT is missing beside {}", name.display());
+            return Err(corrupt(path, reason));
+        }
+    }
+    Ok(())
+}
+
+/// A newer version may have column families that this one does not know.
+fn check_columns(path: &Path, dir: &Path, options: &Options) -> Result<(), OpenError> {
+    if !dir.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let names = DB::list_cf(options, dir).map_err(|e| fault(path, &e))?;
+    let known = |name: &str| {
+        name == rocksdb::DEFAULT_COLUMN_FAMILY_NAME
+            || Column::ALL.iter().any(|column| column.name() == name)
+    };
+    let Some(unknown) = names.iter().find(|name| !known(name)) else { return Ok(()) };
+    let db = DB::open_cf_for_read_only(options, dir, [Column::Meta.name()], false)
+        .map_err(|e| fault(path, &e))?;
+    match format_of(path, &db)? {
+        Some(found) if found > FORMAT => Err(newer(path, found)),
+        Some(_) | None => Err(corrupt(path, format!("it has rows of an unknown kind: {unknown}"))),
+    }
+}
+
+/// Checks the format, or writes it into a new store; whether it is new.
+fn check_format(path: &Path, db: &DB) -> Result<bool, OpenError> {
+    match format_of(path, db)? {
+        Some(FORMAT) => Ok(false),
+        Some(found) if found > FORMAT => Err(newer(path, found)),
+        Some(found) => Err(corrupt(path, format!("its format is {found}"))),
+        None if db.latest_sequence_number() > 0 => {
+            Err(corrupt(path, "it does not say its format".into()))
+        }
+        None => {
+            let meta = meta(path, db)?;
+            let mut options = rocksdb::WriteOptions::default();
+            options.set_sync(true);
+            db.put_cf_opt(meta, FORMAT_KEY, FORMAT.to_be_bytes(), &options)
+                .map_err(|e| fault(path, &e))?;
+            Ok(true)
+        }
+    }
+}
+
+fn meta<'db>(path: &Path, db: &'db DB) -> Result<&'db rocksdb::ColumnFamily, OpenError> {
+    db.cf_handle(Column::Meta.name())
+        .ok_or_else(|| corrupt(path, "it has no rows about itself".into()))
+}
+
+fn format_of(path: &Path, db: &DB) -> Result<Option<u32>, OpenError> {
+    let bytes = db.get_cf(meta(path, db)?, FORMAT_KEY).map_err(|e| fault(path, &e))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    match bytes.try_into() {
+        Ok(number) => Ok(Some(u32::from_be_bytes(number))),
+        Err(_) => Err(corrupt(path, "its format can't be read".into())),
+    }
+}
+
+/// Counts what the counters in memory begin with.
+fn count(db: &DB, taken: &HashSet<RegistrationId>) -> Result<Found, StoreError> {
+    let columns = shared::columns(db)?;
+    let mut found = Found::default();
+    for_each(db, columns, Column::Pending, |key, value| {
+        let row = rows::decode_pending(value)?;
+        let (Some(app), Some(id)) = (keys::app_of(key), keys::id_of(key)) else {
+            return Err(rows::corrupt("pending registration"));
+        };
+        *found.loads.entry(keys::lane_of(app, row.platform)).or_default() += 1;
+        if taken.contains(&id) {
+            found.still_pending.insert(id);
+        }
+        Ok(())
+    })?;
+    for_each(db, columns, Column::Callbacks, |key, _| {
+        let key = key.try_into().map_err(|_| rows::corrupt("callback"))?;
+        found.memory.callbacks.added(&key);
+        Ok(())
+    })?;
+    for_each(db, columns, Column::Marks, |_, _| {
+        found.memory.marks += 1;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Blocks are read ahead in pieces of this size at the scan of an opening.
+const READAHEAD_BYTES: usize = 2 * 1024 * 1024;
+
+fn for_each(
+    db: &DB,
+    columns: Columns<'_>,
+    column: Column,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    options.fill_cache(false);
+    options.set_readahead_size(READAHEAD_BYTES);
+    let rows = db.iterator_cf_opt(columns.get(column), options, IteratorMode::Start);
+    for row in rows {
+        let (key, value) = row.map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        visit(&key, &value)?;
+    }
+    Ok(())
+}
+
+fn fault(path: &Path, error: &rocksdb::Error) -> OpenError {
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => corrupt(path, error.to_string()),
+        _ => OpenError::Io { path: path.to_owned(), source: io::Error::other(error.to_string()) },
+    }
+}
+
+fn corrupt(path: &Path, reason: String) -> OpenError {
+    OpenError::Corrupt { path: path.to_owned(), reason }
+}
+
+fn newer(path: &Path, found: u32) -> OpenError {
+    OpenError::NewerFormat { path: path.to_owned(), found, known: FORMAT }
+}

@@ -1,0 +1,430 @@
+//! The store as the engine sees it.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use pushroll_domain::{
+    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRoom, Device,
+    Directory, Finish, Finished, Lane, LaneLoad, Org, OrgId, Page, PageRequest, Postpone,
+    Registration, RegistrationId, RegistrationView, Standing, Status, Store, StoreError, Timestamp,
+    TokenId, TokenRecord, UserId,
+};
+use rocksdb::DB;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::task;
+
+use crate::apply::{self, AcceptItem, CleanUpItem, FinishItem, PostponeItem};
+use crate::columns::{Column, Columns};
+use crate::engine::{self, OpenError};
+use crate::group::Group;
+use crate::hands::{Hand, Hands, Place};
+use crate::health::{Health, fault_of, unavailable};
+use crate::keys;
+use crate::loads::Loads;
+use crate::read;
+use crate::settings::EmbeddedSettings;
+use crate::shared::Shared;
+use crate::writer::{Job, Message, Writer};
+
+const SEALING_KEY: &[u8] = b"sealing-key";
+/// Look-ups of so many rows are made on the caller's thread; more may take long.
+const FEW: usize = 8;
+
+/// The default store, in a data directory of its own.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    messages: Sender<Message>,
+    /// The room in the queue of intentions, in items.
+    room: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    is_new: bool,
+    /// Keeps other processes out.
+    _lock: File,
+}
+
+impl EmbeddedStore {
+    /// Opens the store, and makes it if there is none.
+    ///
+    /// # Errors
+    /// When another process uses the directory, when what is there is damaged or of a newer version, or
+    /// when it can't be read or written.
+    pub fn open(settings: EmbeddedSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let lock = engine::lock(&settings.path)?;
+        let opened = engine::open(&settings, &clock, &Default::default())?;
+        let (loads, memory) = (Loads::default(), opened.found.memory);
+        loads.replace(opened.found.loads);
+        let items = usize::try_from(settings.commit_queue_items).unwrap_or(usize::MAX);
+        let room = Arc::new(Semaphore::new(items.clamp(1, Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared {
+            callbacks_waiting: AtomicU64::new(memory.callbacks.total()),
+            clock,
+            engine: RwLock::new(Some(opened.db)),
+            health: Health::open(),
+            hands: Hands::default(),
+            loads,
+            settings,
+        });
+        let (sender, messages) = mpsc::channel();
+        let writer = Writer { shared: Arc::clone(&shared), messages, memory };
+        let thread = thread::Builder::new().name("store-writer".into());
+        let writer = thread
+            .spawn(|| writer.run())
+            .map_err(|source| OpenError::Io { path: shared.settings.path.clone(), source })?;
+        Ok(Self {
+            shared,
+            messages: sender,
+            room,
+            writer: Mutex::new(Some(writer)),
+            is_new: opened.is_new,
+            _lock: lock,
+        })
+    }
+
+    /// Whether the directory held no store before it was opened.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The fingerprint of the key under which secrets are sealed, if it was ever set.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn sealing_fingerprint(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.read(|db, columns| {
+            db.get_cf(columns.get(Column::Meta), SEALING_KEY).map_err(|e| fault_of(&e))
+        })
+    }
+
+    /// Notes the fingerprint of the key under which secrets are sealed.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn set_sealing_fingerprint(&self, fingerprint: &[u8]) -> Result<(), StoreError> {
+        let value = fingerprint.to_vec();
+        self.commit(1, move |group| {
+            apply::put_meta(group, SEALING_KEY, value);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Has the writer carry out an intention, when there is room in the queue.
+    async fn commit<T: Send + 'static>(
+        &self,
+        items: usize,
+        intention: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.health.check()?;
+        let items = self.weight(items);
+        let room = Arc::clone(&self.room).acquire_many_owned(items).await;
+        self.hand_over(items, room.map_err(|_| StoreError::Closed)?, intention).await
+    }
+
+    /// The same, if there is room at once.
+    async fn commit_now<T: Send + 'static>(
+        &self,
+        items: usize,
+        intention: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.health.check()?;
+        let items = self.weight(items);
+        let room = match Arc::clone(&self.room).try_acquire_many_owned(items) {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => {
+                metrics::counter!("pushroll_store_refused_total").increment(1);
+                return Err(unavailable("too much is waiting to be committed"));
+            }
+            Err(TryAcquireError::Closed) => return Err(StoreError::Closed),
+        };
+        self.hand_over(items, room, intention).await
+    }
+
+    async fn hand_over<T: Send + 'static>(
+        &self,
+        items: u32,
+        room: OwnedSemaphorePermit,
+        intention: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answer) = Job::new(items, room, intention);
+        if self.messages.send(Message::Job(job)).is_err() {
+            return Err(StoreError::Closed);
+        }
+        answer.await.unwrap_or_else(|_| Err(self.shared.health.fault()))
+    }
+
+    /// The room that an intention takes: at most all that there is.
+    fn weight(&self, items: usize) -> u32 {
+        u32::try_from(items)
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.shared.settings.commit_queue_items.max(1))
+    }
+
+    /// Reads on a thread where it may take long.
+    async fn read_long<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Shared, &DB, Columns<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let read =
+            task::spawn_blocking(move || shared.read(|db, columns| what(&shared, db, columns)));
+        match read.await {
+            Ok(read) => read,
+            Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    /// Tells the writer to close; what it returns waits until it has.
+    fn stop(&self) -> impl FnOnce() + Send + 'static {
+        self.room.close();
+        // The writer may have ended already.
+        drop(self.messages.send(Message::Close));
+        let writer = self.writer.lock().take();
+        move || {
+            if writer.is_some_and(|writer| writer.join().is_err()) {
+                tracing::error!("the store's writer panicked");
+            }
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.stop()();
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn accept(&self, batch: Vec<Accept>) -> Result<(), StoreError> {
+        let items: Vec<_> = batch.iter().map(AcceptItem::prepare).collect();
+        let shared = Arc::clone(&self.shared);
+        let hand = self
+            .commit_now(items.len(), move |group| {
+                let taken: Vec<Place> =
+                    items.iter().filter(|item| item.taken).map(|item| item.place).collect();
+                shared.hands.take(taken.iter().map(|place| place.id));
+                let hand = Hand::new(&shared, taken);
+                apply::accept(group, items)?;
+                Ok(hand)
+            })
+            .await?;
+        hand.arrived();
+        Ok(())
+    }
+
+    async fn take_due(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Registration>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let (registrations, hand) = self
+            .read_long(move |_, db, columns| {
+                let rows = shared.hands.take_due(db, columns, lane, now, limit)?;
+                let place = |(key, _): &(keys::QueueKey, Vec<u8>)| {
+                    Some(Place { lane, key: *key, id: keys::id_of(key)? })
+                };
+                let hand = Hand::new(&shared, rows.iter().filter_map(place).collect());
+                let mut registrations = Vec::with_capacity(rows.len());
+                for (key, row) in rows {
+                    match read::decode_queued(lane.app, &key, &row) {
+                        Ok(registration) => registrations.push(registration),
+                        // It stays taken: in the way of nobody, and there for whoever looks.
+                        Err(fault) => tracing::error!(
+                            id = ?keys::id_of(&key), %fault, "a pending registration is left out"
+                        ),
+                    }
+                }
+                Ok((registrations, hand))
+            })
+            .await?;
+        hand.arrived();
+        Ok(registrations)
+    }
+
+    async fn postpone(&self, batch: Vec<Postpone>) -> Result<(), StoreError> {
+        let items: Vec<_> = batch.into_iter().map(PostponeItem::prepare).collect();
+        self.commit(items.len(), |group| apply::postpone(group, items)).await
+    }
+
+    async fn give_back(&self, batch: Vec<Arc<Registration>>) -> Result<(), StoreError> {
+        self.shared.hands.give_back(batch.iter().map(|one| Place::of(one)));
+        Ok(())
+    }
+
+    async fn standings(&self, batch: &[Arc<Registration>]) -> Result<Vec<Standing>, StoreError> {
+        if batch.len() <= FEW {
+            return self.shared.read(|db, columns| read::standings(db, columns, batch));
+        }
+        let batch = batch.to_vec();
+        self.read_long(move |_, db, columns| read::standings(db, columns, &batch)).await
+    }
+
+    async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
+        let items: Vec<_> = batch.into_iter().map(FinishItem::prepare).collect();
+        self.commit(items.len(), |group| apply::finish(group, items)).await
+    }
+
+    async fn clean_up(&self, batch: Vec<CleanUp>) -> Result<(), StoreError> {
+        let items: Vec<_> = batch.iter().map(CleanUpItem::prepare).collect();
+        self.commit_now(items.len(), |group| apply::clean_up(group, items)).await
+    }
+
+    async fn lanes(&self) -> Result<Vec<LaneLoad>, StoreError> {
+        self.shared.health.check()?;
+        Ok(self.shared.loads.all())
+    }
+
+    fn waiting(&self, app: AppId) -> u64 {
+        self.shared.loads.of_app(app)
+    }
+
+    async fn statuses(
+        &self,
+        app: AppId,
+        ids: &[RegistrationId],
+        now: Timestamp,
+    ) -> Result<Vec<Status>, StoreError> {
+        let retention = self.shared.settings.outcome_retention;
+        if ids.len() <= FEW {
+            return self
+                .shared
+                .read(|db, columns| read::statuses(db, columns, app, ids, retention, now));
+        }
+        let ids = ids.to_vec();
+        self.read_long(move |_, db, columns| read::statuses(db, columns, app, &ids, retention, now))
+            .await
+    }
+
+    async fn add_hint(
+        &self,
+        app: AppId,
+        id: RegistrationId,
+        hint: String,
+    ) -> Result<(), StoreError> {
+        self.commit(1, move |group| apply::add_hint(group, app, id, hint)).await
+    }
+
+    async fn begin_deliveries(
+        &self,
+        room: DeliveryRoom,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        if self.shared.callbacks_waiting.load(Ordering::Relaxed) == 0 {
+            return self.shared.health.check().map(|()| Vec::new());
+        }
+        self.commit(room.limit, move |group| apply::begin_deliveries(group, &room, now)).await
+    }
+
+    async fn end_deliveries(&self, batch: Vec<DeliveryEnd>) -> Result<(), StoreError> {
+        self.commit(batch.len(), |group| apply::end_deliveries(group, batch)).await
+    }
+
+    async fn deliveries_waiting(&self) -> Result<u64, StoreError> {
+        self.shared.health.check()?;
+        Ok(self.shared.callbacks_waiting.load(Ordering::Relaxed))
+    }
+
+    async fn devices_of_user(
+        &self,
+        app: AppId,
+        user: &UserId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        let user = user.clone();
+        self.read_long(move |_, db, columns| read::devices_of_user(db, columns, app, &user, &page))
+            .await
+    }
+
+    async fn registrations_of_user(
+        &self,
+        app: AppId,
+        user: &UserId,
+        page: PageRequest,
+        now: Timestamp,
+    ) -> Result<Page<RegistrationView>, StoreError> {
+        let user = user.clone();
+        self.read_long(move |shared, db, columns| {
+            let retention = shared.settings.outcome_retention;
+            read::registrations_of_user(db, columns, app, &user, &page, retention, now)
+        })
+        .await
+    }
+
+    async fn registration(
+        &self,
+        app: AppId,
+        id: RegistrationId,
+        now: Timestamp,
+    ) -> Result<Option<RegistrationView>, StoreError> {
+        self.read_long(move |shared, db, columns| {
+            let retention = shared.settings.outcome_retention;
+            read::registration(db, columns, app, id, retention, now)
+        })
+        .await
+    }
+
+    async fn directory(&self) -> Result<Directory, StoreError> {
+        self.read_long(|_, db, columns| read::directory(db, columns)).await
+    }
+
+    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
+        self.commit(1, move |group| {
+            apply::put_org(group, &org);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn put_app(&self, app: App) -> Result<(), StoreError> {
+        self.commit(1, |group| apply::put_app(group, app)).await
+    }
+
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.commit(1, |group| apply::put_token(group, token)).await
+    }
+
+    async fn revoke_token(
+        &self,
+        app: AppId,
+        token: TokenId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.commit(1, move |group| apply::revoke_token(group, app, token, at)).await
+    }
+
+    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError> {
+        self.commit(1, move |group| apply::delete_app(group, org, app, at)).await
+    }
+
+    async fn purge(&self, app: AppId) -> Result<DeletedApp, StoreError> {
+        self.commit(1, move |group| apply::purge(group, app)).await
+    }
+
+    /// The engine merges old tables by itself, and drops what is over as it does; there is nothing
+    /// to be done from outside.
+    async fn expire(&self, _now: Timestamp) -> Result<bool, StoreError> {
+        self.shared.health.check().map(|()| true)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared.health.check()?;
+        if self.room.available_permits() == 0 {
+            return Err(unavailable("too much is waiting to be committed"));
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {
+        // It can only fail when the runtime is stopping; then the drop waits for nothing either.
+        drop(task::spawn_blocking(self.stop()).await);
+    }
+}

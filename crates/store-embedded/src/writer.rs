@@ -1,0 +1,243 @@
+//! The writer: one thread that carries out all intentions, commits them in groups, and reopens the
+//! engine when a write has failed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use pushroll_domain::StoreError;
+use rocksdb::WriteOptions;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::engine;
+use crate::group::{Effect, Group, Memory};
+use crate::hands::Change;
+use crate::health::unavailable;
+use crate::shared::{Shared, columns};
+
+/// Tells a caller what became of his intention, once its group is committed or has failed.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// An intention: looks, adds its changes to the group and says whom to tell. `None` if it failed its
+/// checks: then it has changed nothing and its caller knows already.
+type Act = Box<dyn FnOnce(&mut Group<'_>) -> Option<Reply> + Send>;
+
+/// An intention and the room that it takes in the queue.
+pub(crate) struct Job {
+    act: Act,
+    items: u32,
+    room: OwnedSemaphorePermit,
+}
+
+/// What the writer is told.
+pub(crate) enum Message {
+    /// To carry this out.
+    Job(Job),
+    /// To close, when all that came before is committed.
+    Close,
+}
+
+impl Job {
+    /// A job, and where its answer will come. No answer comes when the engine fails first.
+    pub(crate) fn new<T: Send + 'static>(
+        items: u32,
+        room: OwnedSemaphorePermit,
+        intention: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (answer, receiver) = oneshot::channel();
+        let act: Act = Box::new(move |group| {
+            let mark = group.mark();
+            match intention(group) {
+                // Nobody may be there any more to hear it.
+                Ok(value) => Some(Box::new(move |committed| {
+                    drop(answer.send(committed.map(|()| value)));
+                })),
+                Err(fault) => {
+                    group.roll_back(mark);
+                    drop(answer.send(Err(fault)));
+                    None
+                }
+            }
+        });
+        (Self { act, items, room }, receiver)
+    }
+}
+
+/// What to do after a group.
+enum Next {
+    GoOn,
+    Close,
+    Reopen(String),
+}
+
+/// The writer's thread.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) messages: Receiver<Message>,
+    pub(crate) memory: Memory,
+}
+
+impl Writer {
+    /// Works until it is told to close or nobody can ask any more, then closes the engine.
+    pub(crate) fn run(mut self) {
+        // Also when this thread panics: then nothing can be written any more.
+        let _closed = Closes(Arc::clone(&self.shared));
+        while let Ok(Message::Job(first)) = self.messages.recv() {
+            let next = self.commit(first);
+            metrics::gauge!("pushroll_store_callbacks_waiting")
+                .set(self.memory.callbacks.total() as f64);
+            match next {
+                Next::GoOn => {}
+                Next::Close => return,
+                Next::Reopen(reason) => {
+                    if !self.reopen(&reason) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits this intention and what has gathered.
+    fn commit(&mut self, first: Job) -> Next {
+        let settings = &self.shared.settings;
+        let engine = self.shared.engine.read();
+        let Some(db) = engine.as_ref() else { return Next::Reopen("the engine is gone".into()) };
+        let columns = match columns(db) {
+            Ok(columns) => columns,
+            Err(fault) => return Next::Reopen(fault.to_string()),
+        };
+        let began = Instant::now();
+        let mut group = Group::new(&self.memory, db, columns);
+        let mut replies = Vec::new();
+        let mut rooms = Vec::new();
+        let mut items = 0;
+        let mut next = Next::GoOn;
+        let mut job = first;
+        loop {
+            items += job.items;
+            replies.extend((job.act)(&mut group));
+            rooms.push(job.room);
+            if items >= settings.commit_max_items || group.bytes() >= settings.commit_max_bytes {
+                break;
+            }
+            match self.messages.try_recv() {
+                Ok(Message::Job(another)) => job = another,
+                Ok(Message::Close) => {
+                    next = Next::Close;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let (batch, effects) = group.into_parts();
+        let built = Instant::now();
+        let written = if batch.is_empty() {
+            Ok(())
+        } else {
+            let mut options = WriteOptions::default();
+            // The log is synced before the changes can be seen: what is read is durable.
+            options.set_sync(true);
+            db.write_opt(batch, &options)
+        };
+        metrics::histogram!("pushroll_store_commit_items").record(f64::from(items));
+        metrics::histogram!("pushroll_store_commit_prepare_seconds").record(built - began);
+        metrics::histogram!("pushroll_store_commit_write_seconds").record(built.elapsed());
+        drop(engine);
+        match written {
+            Ok(()) => {
+                note(&self.shared, &mut self.memory, effects);
+                replies.into_iter().for_each(|reply| reply(Ok(())));
+            }
+            Err(error) => {
+                let reason = format!("a write failed: {error}");
+                metrics::counter!("pushroll_store_write_failures_total").increment(1);
+                tracing::error!(%error, "a write to the store failed; reopening it");
+                self.shared.health.reopening(reason.clone(), settings.reopen_first_wait);
+                replies.into_iter().for_each(|reply| reply(Err(unavailable(&reason))));
+                next = Next::Reopen(reason);
+            }
+        }
+        next
+    }
+
+    /// Closes the engine and opens it again, trying until it succeeds. `false` if the store is to be
+    /// closed meanwhile.
+    fn reopen(&mut self, reason: &str) -> bool {
+        let shared = &self.shared;
+        let mut wait = shared.settings.reopen_first_wait;
+        let mut reason = reason.to_owned();
+        shared.health.reopening(reason.clone(), wait);
+        drop(shared.engine.write().take());
+        loop {
+            if !self.refuse_for(wait) {
+                return false;
+            }
+            match engine::open(&shared.settings, &shared.clock, &shared.hands.taken()) {
+                Ok(opened) => {
+                    shared.loads.replace(opened.found.loads);
+                    shared.hands.keep_only(&opened.found.still_pending);
+                    self.memory = opened.found.memory;
+                    let waiting = self.memory.callbacks.total();
+                    shared.callbacks_waiting.store(waiting, Ordering::Relaxed);
+                    *shared.engine.write() = Some(opened.db);
+                    shared.health.reopened();
+                    metrics::counter!("pushroll_store_reopens_total").increment(1);
+                    tracing::info!(after = reason, "the store is open again");
+                    return true;
+                }
+                Err(error) => {
+                    wait = (wait * 2).min(shared.settings.reopen_longest_wait);
+                    tracing::error!(%error, ?wait, "the store can't be reopened yet");
+                    reason = error.to_string();
+                    shared.health.reopening(reason.clone(), wait);
+                }
+            }
+        }
+    }
+
+    /// Lets all that comes in go unanswered for a while: whoever waits is then told why. `false` if
+    /// the store is to be closed.
+    fn refuse_for(&self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.messages.recv_timeout(left) {
+                Ok(Message::Job(job)) => drop(job),
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => return true,
+            }
+        }
+    }
+}
+
+/// Takes note in memory of what is now on stable storage and can be seen.
+fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
+    let mut changes: Vec<Change> = Vec::with_capacity(effects.len());
+    for effect in effects {
+        match effect {
+            Effect::Accepted(lane) => shared.loads.add(lane),
+            Effect::Ended(lane) => shared.loads.subtract(lane),
+            Effect::Queue(change) => changes.push(change),
+            Effect::CallbackAdded(key) => memory.callbacks.added(&key),
+            Effect::CallbackBegun(key) => memory.callbacks.removed(&key),
+            Effect::CallbackFloor(key) => memory.callbacks.raise_floor(key),
+            Effect::HostServed(host) => memory.callbacks.had_its_turn(host),
+            Effect::Marked => memory.marks += 1,
+            Effect::Unmarked => memory.marks = memory.marks.saturating_sub(1),
+        }
+    }
+    shared.hands.after_commit(&changes);
+    shared.callbacks_waiting.store(memory.callbacks.total(), Ordering::Relaxed);
+}
+
+/// Closes the engine when the writer ends, however it ends.
+struct Closes(Arc<Shared>);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.health.closed();
+        drop(self.0.engine.write().take());
+    }
+}

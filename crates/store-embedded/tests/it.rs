@@ -1,0 +1,2 @@
+//! The embedded store: the conformance suite, and what only an embedded store promises.
+
