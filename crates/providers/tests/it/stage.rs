@@ -52,6 +52,7 @@ pub async fn stage_of(limits: Limits, change: impl FnOnce(&mut ProviderSettings)
     let simulator = Simulator::start(settings).await.unwrap();
     let mut settings = settings_for(&simulator);
     change(&mut settings);
+    #[allow(clippy::disallowed_methods, reason = "the simulator goes by the machine's clock")]
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = u64::try_from(since_1970.as_millis()).unwrap();
     let clock = Arc::new(HandClock(AtomicU64::new(now)));
