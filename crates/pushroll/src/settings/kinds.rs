@@ -33,7 +33,9 @@ impl Raw<'_> {
     /// A number; whole ones up to 2^53 come out exactly.
     fn number(&self) -> Option<f64> {
         match self {
-            Self::Typed(Value::Num(_, number)) => number.to_f64(),
+            Self::Typed(Value::Num(_, number)) => {
+                number.to_f64().or_else(|| self.whole().map(|whole| whole as f64))
+            }
             Self::Typed(_) => None,
             Self::Text(text) => text.trim().replace('_', "").parse().ok(),
         }

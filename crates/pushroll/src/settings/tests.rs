@@ -104,7 +104,7 @@ fn all_faults_are_told_at_once_each_with_its_source() {
 #[test]
 fn an_unknown_key_is_told_with_the_nearest_known_one() {
     for (file, meant) in [
-        ("listen = '127.0.0.1:1'", "did you mean listen?"),
+        ("lisen = '127.0.0.1:1'", "did you mean listen?"),
         ("[limits]\nbody_byte = 2048", "did you mean limits.body_bytes?"),
         ("[limit]\nbody_bytes = 2048", "did you mean limits.body_bytes?"),
         ("[limits]\nretention_days = 3", "did you mean outcomes.retention_days?"),
