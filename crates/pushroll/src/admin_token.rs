@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn a_token_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let obtain = || obtain(&AdminTokenSource::BesideTheData, dir.path(), &SystemRandom).unwrap();
+        let obtain =
+            || obtain(&AdminTokenSource::BesideTheData, dir.path(), &SystemRandom).unwrap();
         let made = obtain();
         let file = made.file.clone().unwrap();
         let text = std::fs::read_to_string(&file).unwrap();

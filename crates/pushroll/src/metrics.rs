@@ -15,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 /// Upper bounds of the buckets of durations: from a commit on fast flash to the longest retry window.
 const SECONDS: [f64; 18] = [
-    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 60.0, 3600.0,
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 60.0, 3600.0,
 ];
 /// Of numbers of items.
 const ITEMS: [f64; 13] =
     [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
 /// Of sizes.
-const BYTES: [f64; 8] = [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 8_388_608.0];
+const BYTES: [f64; 8] =
+    [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 8_388_608.0];
 /// How often the gauges are looked up.
 const EVERY: Duration = Duration::from_secs(1);
 /// How many looks there are to one round of tidying the recorder, which otherwise happens when somebody asks
@@ -54,22 +55,62 @@ pub fn recorder() -> anyhow::Result<PrometheusHandle> {
 /// Says what the engine's and our own metrics are.
 fn describe() {
     let count = Unit::Count;
-    describe_counter!("pushroll_registrations_accepted_total", count, "Registrations answered 202 and kept");
-    describe_counter!("pushroll_registrations_ended_total", count, "Registrations that ended, by outcome");
-    describe_counter!("pushroll_registrations_postponed_total", count, "Dry runs put off to a retry");
-    describe_counter!("pushroll_registrations_unauthorized_total", count, "Registrations whose API token was not good");
+    describe_counter!(
+        "pushroll_registrations_accepted_total",
+        count,
+        "Registrations answered 202 and kept"
+    );
+    describe_counter!(
+        "pushroll_registrations_ended_total",
+        count,
+        "Registrations that ended, by outcome"
+    );
+    describe_counter!(
+        "pushroll_registrations_postponed_total",
+        count,
+        "Dry runs put off to a retry"
+    );
+    describe_counter!(
+        "pushroll_registrations_unauthorized_total",
+        count,
+        "Registrations whose API token was not good"
+    );
     describe_counter!("pushroll_bad_tokens_total", count, "Requests whose token was not good");
     describe_counter!("pushroll_throttled_total", count, "Requests answered 429, by limit");
     describe_counter!("pushroll_cleanups_total", count, "Cleanups answered 202 and done");
-    describe_counter!("pushroll_wrong_environment_total", count, "Device tokens of the other APNs environment");
-    describe_histogram!("pushroll_registration_seconds", Unit::Seconds, "From acceptance to outcome");
-    describe_gauge!("pushroll_registrations_pending", count, "Registrations that wait or are verified, by app and platform");
-    describe_gauge!("pushroll_registrations_in_memory", count, "Registrations being verified, by app and platform");
-    describe_gauge!("pushroll_breaker_open", count, "1 while an app's dry runs are held back, by app and platform");
-    describe_gauge!("pushroll_callbacks_waiting", count, "Callbacks that wait to be made");
+    describe_counter!(
+        "pushroll_wrong_environment_total",
+        count,
+        "Device tokens of the other APNs environment"
+    );
+    describe_histogram!(
+        "pushroll_registration_seconds",
+        Unit::Seconds,
+        "From acceptance to outcome"
+    );
+    describe_gauge!(
+        "pushroll_registrations_pending",
+        count,
+        "Registrations that wait or are verified, by app and platform"
+    );
+    describe_gauge!(
+        "pushroll_registrations_in_memory",
+        count,
+        "Registrations being verified, by app and platform"
+    );
+    describe_gauge!(
+        "pushroll_breaker_open",
+        count,
+        "1 while an app's dry runs are held back, by app and platform"
+    );
+    describe_gauge!("pushroll_store_callbacks_waiting", count, "Callbacks that wait to be made");
     describe_gauge!("pushroll_build_info", count, "1; the version is a label");
     describe_gauge!("process_start_time_seconds", Unit::Seconds, "Start of the process since 1970");
-    describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Memory of the process that is resident");
+    describe_gauge!(
+        "process_resident_memory_bytes",
+        Unit::Bytes,
+        "Memory of the process that is resident"
+    );
     describe_gauge!("process_open_fds", count, "Open files and connections");
 }
 
@@ -91,9 +132,6 @@ pub async fn keep_gauges(
             _ = ticks.tick() => {}
         }
         lanes.look(&service, &*store).await;
-        if let Ok(waiting) = store.deliveries_waiting().await {
-            gauge!("pushroll_callbacks_waiting").set(waiting as f64);
-        }
         look_at_the_process();
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_PER_UPKEEP) {

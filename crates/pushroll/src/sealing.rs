@@ -219,7 +219,8 @@ mod tests {
         assert!(!sealed.0.windows(7).any(|window| window == b"hunter2"));
         let opened = sealer.open(context(1, 2, "ios.key.p8"), &sealed).unwrap();
         assert_eq!(opened.reveal(), b"hunter2");
-        for other in [context(2, 2, "ios.key.p8"), context(1, 1, "ios.key.p8"), context(1, 2, "ios")]
+        for other in
+            [context(2, 2, "ios.key.p8"), context(1, 1, "ios.key.p8"), context(1, 2, "ios")]
         {
             assert_eq!(sealer.open(other, &sealed).unwrap_err(), SealFault::Damaged);
         }
@@ -263,6 +264,8 @@ mod tests {
             let fault = SealingKey::parse(&Secret::new(wrong.as_bytes().to_vec())).unwrap_err();
             assert_eq!(fault, SealingKeyFault, "{wrong}");
         }
-        assert!(!format!("{key:?}").contains(&String::from_utf8_lossy(key.to_text().reveal())[..8]));
+        assert!(
+            !format!("{key:?}").contains(&String::from_utf8_lossy(key.to_text().reveal())[..8])
+        );
     }
 }

@@ -2,6 +2,8 @@
 //! here reads the environment or handles signals, so that tests and the demo run it in their own process.
 
 mod start_error;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -96,7 +98,8 @@ impl Server {
         .await?;
 
         let stop = CancellationToken::new();
-        let listening = listen(&settings, http, &service, callbacks, &admin_token, &recorder, &stop);
+        let listening =
+            listen(&settings, http, &service, callbacks, &admin_token, &recorder, &stop);
         let (address, http) = match listening {
             Ok(listening) => listening,
             Err(fault) => {

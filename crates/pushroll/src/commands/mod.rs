@@ -29,7 +29,7 @@ pub enum Exit {
     InUse,
     /// The sealing key is missing or another than the store's, or the admin token can't be read.
     Secrets,
-    /// A second signal came while the server was stopping.
+    /// A second signal came while the server was stopping, or one before the demo was through.
     Interrupted,
 }
 
@@ -67,7 +67,7 @@ Exit codes:
   74   the store can't be opened, read or written
   75   another process has the data directory
   78   the sealing key is missing or not the store's, or the admin token can't be read
-  130  a second signal came while the server was stopping";
+  130  a second signal came while the server was stopping, or one before the demo was through";
 
 /// The device roll for push notifications: registers devices, proves every token with Apple or Google
 /// before it is stored, tells the caller how it went, and keeps the roll clean.

@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::signals::Signals;
 use super::{Exit, complain, on_runtime, panics};
 use crate::server::{Server, StartError};
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 use crate::{logging, machine};
 
 /// Run the server.
@@ -51,6 +51,7 @@ async fn serve(settings: Settings) -> Exit {
         }
     };
     info!(version = env!("CARGO_PKG_VERSION"), data = %settings.data_directory().display(), "starting");
+    let log_format = settings.log.format;
     let started = tokio::select! {
         started = Server::start(settings) => started,
         signal = signals.next() => {
@@ -60,7 +61,7 @@ async fn serve(settings: Settings) -> Exit {
     };
     let server = match started {
         Ok(server) => server,
-        Err(fault) => return refuse(&fault),
+        Err(fault) => return refuse(&fault, log_format),
     };
     println!("pushroll is ready on http://{}", server.local_addr());
     if let Some(file) = server.admin_token_file() {
@@ -89,7 +90,11 @@ async fn serve(settings: Settings) -> Exit {
     if panicked.is_cancelled() { Exit::Died } else { exit }
 }
 
-fn refuse(fault: &StartError) -> Exit {
-    complain(fault);
+/// Tells why there is no server, in the form that whoever reads the log expects.
+fn refuse(fault: &StartError, format: LogFormat) -> Exit {
+    match format {
+        LogFormat::Human => complain(fault),
+        LogFormat::Json => error!(cause = %fault, "can't start"),
+    }
     fault.exit()
 }

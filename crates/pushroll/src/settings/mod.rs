@@ -5,6 +5,7 @@
 mod faults;
 mod kinds;
 mod mapping;
+mod raw;
 mod sections;
 mod source;
 mod table;
@@ -130,8 +131,9 @@ impl Settings {
     /// # Errors
     /// All that is wrong with them.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(Some((path, &text)), environment),
@@ -216,7 +218,10 @@ impl Settings {
         if verification.in_memory_per_app > verification.in_memory {
             reader.fault(
                 "verification.in_memory_per_app",
-                format!("must not be more than verification.in_memory ({})", verification.in_memory),
+                format!(
+                    "must not be more than verification.in_memory ({})",
+                    verification.in_memory
+                ),
             );
         }
         if verification.retry_base > verification.retry_longest {

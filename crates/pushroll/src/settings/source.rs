@@ -8,7 +8,8 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::Fault;
-use super::kinds::{Raw, Reads};
+use super::kinds::Reads;
+use super::raw::Raw;
 use super::table::{SettingInfo, path};
 
 /// What every environment variable of ours begins with.
@@ -196,7 +197,9 @@ fn is_kubernetes_link(name: &str) -> bool {
     name == "SERVICE_HOST"
         || name == "PORT"
         || name.starts_with("SERVICE_PORT")
-        || name.strip_prefix("PORT_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        || name
+            .strip_prefix("PORT_")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The setting that was probably meant.

@@ -46,7 +46,10 @@ fn the_defaults_of_the_program_are_those_of_its_parts() {
     let same = |ours: String, theirs: String| assert_eq!(ours, theirs);
     same(format!("{engine:?}"), format!("{:?}", pushroll_engine::EngineSettings::default()));
     same(format!("{http:?}"), format!("{:?}", pushroll_http_api::HttpSettings::default()));
-    same(format!("{providers:?}"), format!("{:?}", pushroll_providers::ProviderSettings::default()));
+    same(
+        format!("{providers:?}"),
+        format!("{:?}", pushroll_providers::ProviderSettings::default()),
+    );
     same(format!("{callbacks:?}"), format!("{:?}", pushroll_webhook::CallbackSettings::default()));
     let settings = Settings::default();
     let store = settings.embedded(embedded(&settings));

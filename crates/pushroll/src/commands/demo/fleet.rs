@@ -150,7 +150,12 @@ impl Fleet {
     }
 
     /// Waits until none of these registrations is pending.
-    pub async fn until_ended(&self, client: &mut Client, ids: &[Uuid], most: Duration) -> Result<()> {
+    pub async fn until_ended(
+        &self,
+        client: &mut Client,
+        ids: &[Uuid],
+        most: Duration,
+    ) -> Result<()> {
         let end = Instant::now() + most;
         loop {
             let statuses = self.statuses(client, ids).await?;

@@ -39,6 +39,11 @@ use setup::Account;
 /// How long the devices of one user may take to be stored.
 const STORED_WITHIN: Duration = Duration::from_secs(10);
 
+/// The width of what is explained.
+const COLUMNS: usize = 96;
+/// How many registrations are looked up for one that shows best why it failed.
+const LOOKED_UP: usize = 50;
+
 /// See everything at work in half a minute.
 ///
 /// Starts a simulator of Apple's and Google's servers and a Pushroll server in a temporary directory; makes an
@@ -115,7 +120,8 @@ impl Stage {
         );
         let trial = Trial::start(directory).await?;
         let text = std::fs::read_to_string(&trial.settings_file)?;
-        let mut settings = Settings::parse(Some((&trial.settings_file, &text)), std::iter::empty())?;
+        let mut settings =
+            Settings::parse(Some((&trial.settings_file, &text)), std::iter::empty())?;
         if let Some(port) = args.port {
             settings.listen.set_port(port);
         }
@@ -135,7 +141,9 @@ impl Stage {
             _ = signals.next() => Ok(Exit::Interrupted),
         };
         if matches!(played, Ok(Exit::Done | Exit::Failed)) && !args.exit {
-            println!("\nThe server stays up: paste away. Ctrl-C ends the demo and removes its data.");
+            println!(
+                "\nThe server stays up: paste away. Ctrl-C ends the demo and removes its data."
+            );
             signals.next().await;
             println!();
         }
@@ -151,7 +159,10 @@ async fn perform(
     args: &DemoArgs,
     began: Instant,
 ) -> Result<Exit> {
-    say(2, "Making an organization, a mobile app with credentials for both platforms, and API tokens.");
+    say(
+        2,
+        "Making an organization, a mobile app with credentials for both platforms, and API tokens.",
+    );
     let mut client = Client::new(server);
     let account = Account::make(&mut client, trial).await?;
     println!("   organization {}, app {}", account.org, account.app);
@@ -159,17 +170,23 @@ async fn perform(
     let receiver = Receiver::start().await?;
     let plan = Plan::new(args.devices as usize);
     let total = plan.first.len() + plan.then.len();
-    say(3, &format!(
-        "Registering {total} devices, in batches and one by one. Each request is answered 202 when it is on stable \
+    say(
+        3,
+        &format!(
+            "Registering {total} devices, in batches and one by one. Each request is answered 202 when it is on stable \
          storage; then every device token is proven by a dry run with its provider, and a callback tells how it went."
-    ));
+        ),
+    );
     let fleet = Fleet::new(server, account, Arc::clone(&receiver));
     let collector = plan.collector.clone();
     let registering = Instant::now();
     let wave = register(&fleet, &mut client, plan, total).await?;
     let all = registering.elapsed();
 
-    say(4, "Asking for the outcomes, and comparing callbacks and answers with what was to be expected.");
+    say(
+        4,
+        "Asking for the outcomes, and comparing callbacks and answers with what was to be expected.",
+    );
     let ids: Vec<Uuid> = wave.registered.iter().map(|registered| registered.id).collect();
     let statuses = fleet.statuses(&mut client, &ids).await?;
     let report = Report::new(&fleet, &wave.registered, &statuses);
@@ -233,21 +250,34 @@ async fn register(
     Ok(wave)
 }
 
-/// Shows what an operator is told of a failure.
+/// Shows what an operator is told of a failure: of a sandbox token, if possible one that the other environment
+/// was asked about, which happens to one a second.
 async fn explain(fleet: &Fleet, client: &mut Client, wave: &Wave) -> Result<Uuid> {
-    let found = wave.registered.iter().find(|one| one.planned.kind == Kind::SandboxIphone);
-    let id = found.context("there is no sandbox token")?.id;
-    let path = fleet.account.about_app(&format!("registrations/{id}"));
-    let call = Call::get(&path, &fleet.account.admin_token);
-    let view = client.expect(StatusCode::OK, call).await?;
+    let sandbox = wave.registered.iter().filter(|one| one.planned.kind == Kind::SandboxIphone);
+    let mut shown = None;
+    for id in sandbox.map(|one| one.id).take(LOOKED_UP) {
+        let path = fleet.account.about_app(&format!("registrations/{id}"));
+        let call = Call::get(&path, &fleet.account.admin_token);
+        let view = client.expect(StatusCode::OK, call).await?;
+        let has_hint = view["hint"].is_string();
+        shown = Some((id, view));
+        if has_hint {
+            break;
+        }
+    }
+    let (id, view) = shown.context("there is no sandbox token")?;
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let words = &view["provider"];
-    println!("\n   An operator sees why a device was refused. Registration {id}:");
     println!(
-        "     {} · {} answered {} {}",
-        view["failure_reason"].as_str().unwrap_or("?"),
-        words["name"].as_str().unwrap_or("?"),
+        "\n   An operator sees why a device was refused, in the provider's own words. Registration {id}:"
+    );
+    println!(
+        "     {}: {} ({}) answered {} {}",
+        text(&view["failure_reason"]),
+        text(&words["name"]),
+        text(&words["environment"]),
         words["status"],
-        words["reason"].as_str().unwrap_or("?"),
+        text(&words["reason"]),
     );
     if let Some(hint) = view["hint"].as_str() {
         println!("     hint: {hint}");
@@ -277,5 +307,14 @@ async fn count_devices(client: &mut Client, path: &str, admin: &str) -> Result<u
 
 /// Says what comes now.
 fn say(step: u8, what: &str) {
-    println!("\n{step}. {what}");
+    let mut line = format!("\n{step}.");
+    for word in what.split(' ') {
+        if line.chars().count() + word.len() >= COLUMNS {
+            println!("{line}");
+            line = "  ".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    println!("{line}");
 }

@@ -20,9 +20,7 @@ pub fn commands(
     failed: Uuid,
 ) -> String {
     let (app, token) = (&account.app, &account.api_token);
-    let register = |user: &str, property: &str, device: String| {
-        json!({"MobileAppId": app, "UserId": user, "ApiToken": token, property: device})
-    };
+    let register = |user: &str, property: &str, device: String| json!({"MobileAppId": app, "UserId": user, "ApiToken": token, property: device});
     let iphone = register(user, "ApnsDeviceToken", tokens::apns(UNUSED, ApnsFate::Accepted));
     let batch = json!([
         register(user, "FcmDeviceToken", tokens::fcm(UNUSED, FcmFate::Accepted)),

@@ -210,9 +210,8 @@ impl Plan {
         let mut seed = || seeds.next().unwrap_or_default();
         let collector = user();
         let of_collector = |kind, seed| Planned::new(kind, collector.clone(), seed);
-        let mut first: Vec<_> = (0..DEVICES_PER_USER)
-            .map(|_| of_collector(Kind::ManyDevices, seed()))
-            .collect();
+        let mut first: Vec<_> =
+            (0..DEVICES_PER_USER).map(|_| of_collector(Kind::ManyDevices, seed())).collect();
         let mut then = Vec::new();
         let mut doubles = 0;
         for (kind, share) in Kind::ALL {

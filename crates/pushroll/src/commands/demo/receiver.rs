@@ -79,7 +79,8 @@ impl Receiver {
         let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
             return StatusCode::BAD_REQUEST;
         };
-        let id = head.headers.get("webhook-id").and_then(|id| Uuid::try_parse_ascii(id.as_bytes()).ok());
+        let id =
+            head.headers.get("webhook-id").and_then(|id| Uuid::try_parse_ascii(id.as_bytes()).ok());
         let Some(id) = id else { return StatusCode::BAD_REQUEST };
         let received = Received {
             path: head.uri.path().to_owned(),
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn an_outcome_is_read_strictly() {
-        let read = |status, reason: Value| outcome(&json!({"Status": status, "FailureReason": reason}));
+        let read =
+            |status, reason: Value| outcome(&json!({"Status": status, "FailureReason": reason}));
         assert_eq!(read("Success", Value::Null).unwrap(), Outcome::Success);
         let expected = Outcome::Failed(FailureReason::DuplicateExists);
         assert_eq!(read("Failed", json!("DuplicateExists")).unwrap(), expected);

@@ -46,7 +46,8 @@ impl Report {
         let kind = planned.kind;
         let row = self.by_kind.entry(kind.name()).or_default();
         row.registered += 1;
-        let mut surprise = |what: String| self.surprises.push(format!("{} ({id}): {what}", kind.name()));
+        let mut surprise =
+            |what: String| self.surprises.push(format!("{} ({id}): {what}", kind.name()));
 
         let received = fleet.receiver.take(*id);
         match received.as_slice() {
@@ -93,6 +94,10 @@ impl Report {
                 "   {kind:<46} {count:>6}  {expected:<20} {callbacks:>9} {statuses:>8}  {mark}"
             );
         };
+        let _ = writeln!(
+            table,
+            "   How many registrations had the expected outcome, by callback and by status query:\n"
+        );
         let head = ["what was registered", "number", "expected outcome", "callback", "status"];
         line(&mut table, head, "");
         let (mut all, mut as_expected) = (0, [0, 0]);
@@ -139,7 +144,7 @@ impl Report {
              \x20  answer to a single request     {}\n\
              \x20  answer to a batch of up to 100 {}\n\
              \x20  request to callback            {}, for good devices\n\
-             \x20  all of it                      {:>8.1} s, most of it waiting for Apple and Google on purpose\n",
+             \x20  until the last outcome         {:>8.1} s; some devices wait for Apple and Google on purpose\n",
             per_second(accepting),
             answered.len(),
             quantiles(of(false)),
