@@ -1,5 +1,6 @@
 //! A running server with its simulator and its data directory.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
-use pushroll::server::{Machine, Server};
+use pushroll::server::{Machine, Server, StartError};
 use pushroll::settings::{Settings, environment_variable};
 use pushroll_simulator::{Simulator, SimulatorSettings};
 use serde_json::Value;
@@ -32,7 +33,8 @@ pub struct Host {
 }
 
 struct Running {
-    server: Server,
+    /// `None` when it is a process of its own.
+    server: Option<Server>,
     client: Client,
 }
 
@@ -77,21 +79,33 @@ impl Host {
 
     /// Starts a server on the data directory.
     pub(crate) async fn start_server(&self) {
+        let started = self.try_to_start_server().await;
+        started.unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    /// Starts a server on the data directory, if that can be done.
+    pub(crate) async fn try_to_start_server(&self) -> Result<(), StartError> {
         let settings = self.settings();
         let mut machine = Machine::default();
         if let Some(clock) = self.clock_if_manual() {
             machine.clock = Arc::new(clock);
         }
-        let started = there(Server::start_on(settings, machine)).await;
-        let server = started.unwrap_or_else(|fault| panic!("{fault}"));
+        let server = there(Server::start_on(settings, machine)).await?;
         let client = Client::of(server.local_addr());
-        *self.running.lock() = Some(Running { server, client });
+        *self.running.lock() = Some(Running { server: Some(server), client });
+        Ok(())
+    }
+
+    /// Sends requests to this address from now on.
+    pub(crate) fn assume_it_runs_at(&self, address: SocketAddr) {
+        let client = Client::of(address);
+        *self.running.lock() = Some(Running { server: None, client });
     }
 
     /// Stops the server in good order.
     pub(crate) async fn stop_server(&self) {
         let running = self.running.lock().take();
-        if let Some(Running { server, .. }) = running {
+        if let Some(server) = running.and_then(|running| running.server) {
             there(server.stop()).await;
         }
     }
@@ -242,7 +256,8 @@ fn series(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        if let Some(Running { server, .. }) = self.running.get_mut().take() {
+        let running = self.running.get_mut().take();
+        if let Some(server) = running.and_then(|running| running.server) {
             there_blocking(server.stop());
         }
     }

@@ -30,6 +30,7 @@ mod request;
 mod runtime;
 mod server;
 mod status;
+mod stored;
 mod until;
 mod wire;
 

@@ -21,7 +21,21 @@ pub struct NameServer {
     task: AbortHandle,
 }
 
-type Names = Arc<Mutex<HashMap<String, Vec<IpAddr>>>>;
+type Names = Arc<Mutex<HashMap<String, Known>>>;
+
+/// What to answer about a name: each time the next of these, and the last one ever after.
+struct Known {
+    answers: Vec<Vec<IpAddr>>,
+    asked: usize,
+}
+
+impl Known {
+    fn next(&mut self) -> Vec<IpAddr> {
+        let answer = self.answers[self.asked.min(self.answers.len() - 1)].clone();
+        self.asked += 1;
+        answer
+    }
+}
 
 impl NameServer {
     /// A name server that knows no name yet.
@@ -45,7 +59,15 @@ impl NameServer {
 
     /// From now on the name has these addresses.
     pub fn knows(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.names.lock().insert(name.to_owned(), addresses.into_iter().collect());
+        let answers = vec![addresses.into_iter().collect()];
+        self.names.lock().insert(name.to_owned(), Known { answers, asked: 0 });
+    }
+
+    /// From now on the name has another IPv4 address each time that it is asked for, and the last one ever
+    /// after.
+    pub fn changes(&self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) {
+        let answers = addresses.into_iter().map(|address| vec![address]).collect();
+        self.names.lock().insert(name.to_owned(), Known { answers, asked: 0 });
     }
 }
 
@@ -68,7 +90,11 @@ async fn serve(socket: UdpSocket, names: Names) {
 fn answer(query: &[u8], names: &Names) -> Option<Vec<u8>> {
     let (name, end) = name_in(query)?;
     let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
-    let known = names.lock().get(&name).cloned();
+    // Whoever asks for both kinds is asking once.
+    let known = names.lock().get_mut(&name).map(|known| match kind {
+        TYPE_A => known.next(),
+        _ => known.answers[0].clone(),
+    });
     let records: Vec<Vec<u8>> = known
         .iter()
         .flatten()

@@ -1,7 +1,10 @@
 //! A server of a test's own: for settings, clocks and faults that would disturb others.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::Duration;
+
+use pushroll::server::StartError;
 
 use crate::app::{AppBuilder, TestApp};
 use crate::clock::ManualClock;
@@ -73,6 +76,19 @@ impl TestServer {
     /// Starts a server on the data of the one that was stopped.
     pub async fn start_again(&self) {
         self.app.host().start_server().await;
+    }
+
+    /// Tries to start a server on the same data.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub async fn try_to_start_again(&self) -> Result<(), StartError> {
+        self.app.host().try_to_start_server().await
+    }
+
+    /// Sends requests to this address from now on: somebody else has started a server there.
+    pub fn assume_it_runs_at(&self, address: SocketAddr) {
+        self.app.host().assume_it_runs_at(address);
     }
 
     /// Changes a setting for the next start.

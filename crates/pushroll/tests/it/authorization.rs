@@ -4,7 +4,7 @@
 use pushroll_domain::FailureReason::ApiTokenNotValid;
 use pushroll_simulator::Reply;
 use pushroll_testkit::{
-    Device, Receiver, Status, TestApp, a_device, a_server, an_app, eventually, hours, minutes,
+    Device, Receiver, Status, TestApp, a_device, a_server, an_app, an_unknown_id, eventually, hours, minutes,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -273,18 +273,15 @@ async fn the_devices_of_a_deleted_app_are_removed_in_the_background() {
     for _ in 0..3 {
         a_device().of_user("somebody").stored(&app).await;
     }
-    app.delete().await;
-    let left = eventually("an empty list of devices", async || {
-        let left = devices_left(&server, &app).await;
-        (left == 0).then_some(left)
-    });
-    assert_eq!(left.await, 0);
-}
-
-/// What the administration can't show any more: the devices of a deleted app in the store itself.
-async fn devices_left(server: &pushroll_testkit::TestServer, app: &TestApp) -> usize {
     server.stop().await;
-    let left = crate::store::devices_of(&server.data_directory(), &app.id, "somebody").await;
+    assert_eq!(server.devices_in_the_store(&app, "somebody").await, 3);
     server.start_again().await;
-    left
+    app.delete().await;
+    eventually("a store without the app's devices", async || {
+        server.stop().await;
+        let left = server.devices_in_the_store(&app, "somebody").await;
+        server.start_again().await;
+        (left == 0).then_some(())
+    })
+    .await;
 }

@@ -140,12 +140,11 @@ async fn an_empty_header_is_an_absent_one() {
 #[tokio::test]
 async fn a_guid_is_read_in_any_letter_case_with_or_without_braces() {
     let app = an_app().await;
-    let upper = |id: &str| id.to_uppercase();
-    let braced = |id: &str| format!("{{{id}}}");
-    let encoded = |id: &str| format!("%7B{}%7d", id.to_uppercase());
-    for (in_body, in_path) in [(&upper as &dyn Fn(&str) -> String, &upper as _), (&braced, &encoded)]
-    {
-        let in_path: &dyn Fn(&str) -> String = in_path;
+    type Write = fn(&str) -> String;
+    let upper: Write = |id| id.to_uppercase();
+    let braced: Write = |id| format!("{{{id}}}");
+    let encoded: Write = |id| format!("%7B{}%7d", id.to_uppercase());
+    for (in_body, in_path) in [(upper, upper), (braced, encoded)] {
         let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices", in_path(&app.org));
         let mut body = a_device().build().body(&app);
         body["MobileAppId"] = json!(in_body(&app.id));

@@ -2,7 +2,7 @@
 
 use pushroll_domain::FailureReason::DryRunSendingFailed;
 use pushroll_testkit::{
-    Fate, Registered, Status, TestApp, a_device, a_server, an_app, days, hours, seconds,
+    Fate, Registered, Status, TestApp, a_device, a_server, an_app, an_unknown_id, days, hours, seconds,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -38,12 +38,14 @@ async fn the_answer_is_in_the_order_of_the_ids_and_an_id_may_be_given_twice() {
 #[tokio::test]
 async fn an_id_that_is_unknown_or_of_another_version_is_pending() {
     let app = an_app().await;
-    let ids = [an_unknown_id(), Uuid::nil(), Uuid::max(), Uuid::from_u128(1 << 78), Uuid::parse_str(
-        "9b2d4f9e-6f0e-4c1b-8a55-0c6f4d1f0a11",
-    )
-    .unwrap()];
-    let statuses = app.statuses(ids.iter().map(Uuid::to_string)).await;
-    assert_eq!(statuses, [Status::Pending; 5]);
+    let ids = [
+        an_unknown_id(),
+        Uuid::nil().to_string(),
+        Uuid::max().to_string(),
+        "9b2d4f9e-6f0e-4c1b-8a55-0c6f4d1f0a11".to_owned(),
+        "01900000-0000-1000-8000-000000000001".to_owned(),
+    ];
+    assert_eq!(app.statuses(ids).await, [Status::Pending; 5]);
 }
 
 #[tokio::test]
