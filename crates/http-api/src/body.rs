@@ -158,17 +158,11 @@ async fn receive(
     if incoming.is_end_stream() {
         return Ok(Received { bytes: first, _share: None });
     }
-    let Some(second) = next(incoming).await? else {
-        return Ok(Received { bytes: first, _share: None });
-    };
-    let left = incoming.size_hint().exact().map_or(0, |left| left as usize);
-    let known = first.len() + second.len() + left;
-    let mut all = BytesMut::with_capacity(
-        known.clamp(first.len() + second.len(), FIRST_ROOM.max(first.len() + second.len())),
-    );
+    let left = incoming.size_hint().exact().and_then(|left| usize::try_from(left).ok());
+    let room = (first.len() + left.unwrap_or(0)).min(FIRST_ROOM.max(first.len()));
     let mut share = Share { memory: memory.clone(), bytes: 0 };
+    let mut all = BytesMut::with_capacity(room);
     let mut piece = Some(first);
-    let mut ahead = Some(second);
     while let Some(bytes) = piece {
         if all.len() + bytes.len() > settings.body_bytes {
             return Err(Fault::TooLarge);
@@ -177,11 +171,7 @@ async fn receive(
             return Err(Fault::NoRoom);
         }
         all.extend_from_slice(&bytes);
-        piece = match ahead.take() {
-            Some(second) => Some(second),
-            None if incoming.is_end_stream() => None,
-            None => next(incoming).await?,
-        };
+        piece = if incoming.is_end_stream() { None } else { next(incoming).await? };
     }
     Ok(Received { bytes: all.freeze(), _share: Some(share) })
 }

@@ -97,15 +97,11 @@ impl Faults {
 
     /// The answer to a request whose form is wrong.
     pub(crate) fn into_problem(self) -> Problem {
-        let mut problem = Problem::of_faults(StatusCode::BAD_REQUEST, self.found);
-        if self.left_out > 0 {
-            problem.detail = format!(
-                "{} (There are {} more faults than are listed.)",
-                problem.detail, self.left_out
-            )
-            .into();
+        let problem = Problem::of_faults(StatusCode::BAD_REQUEST, self.found);
+        if self.left_out == 0 {
+            return problem;
         }
-        problem
+        problem.with_remark(&format!("({} more faults are not listed.)", self.left_out))
     }
 }
 

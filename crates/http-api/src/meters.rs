@@ -66,3 +66,74 @@ impl Meters {
         bodies.sent.increment(sent);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use metrics::{Gauge, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    use super::*;
+
+    /// Writes down what is counted.
+    #[derive(Default)]
+    struct Names(Mutex<Vec<String>>);
+
+    impl Names {
+        fn note(&self, key: &Key) {
+            let labels = key.labels().map(|label| format!("{}={}", label.key(), label.value()));
+            let labels: Vec<_> = labels.collect();
+            self.0.lock().unwrap().push(format!("{} {}", key.name(), labels.join(" ")));
+        }
+    }
+
+    impl Recorder for Names {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.note(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.note(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.note(key);
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_route_and_status_and_handles_are_made_once() {
+        let names = Names::default();
+        metrics::with_local_recorder(&names, || {
+            let meters = Meters::new();
+            for status in [StatusCode::ACCEPTED, StatusCode::ACCEPTED, StatusCode::IM_A_TEAPOT] {
+                meters.count(RouteName::Register, status, Duration::ZERO, 0, 0);
+            }
+        });
+        let names = names.0.into_inner().unwrap();
+        assert_eq!(
+            names,
+            [
+                "pushroll_http_requests_total route=devices status=202",
+                "pushroll_http_request_seconds route=devices",
+                "pushroll_http_request_body_bytes_total route=devices",
+                "pushroll_http_answer_body_bytes_total route=devices",
+                "pushroll_http_requests_total route=devices status=other",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_route_has_handles_of_its_own() {
+        for (position, route) in RouteName::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, position);
+        }
+    }
+}

@@ -150,10 +150,14 @@ impl Serialize for Rule {
 
 /// An answer that says no.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Parts>);
+
+/// In a box, for problems are rare and travel far.
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     rule: Rule,
-    pub(crate) detail: Text,
+    detail: Text,
     /// For problems of a request's form: all that was found.
     faults: Vec<Fault>,
     header: Option<(HeaderName, HeaderValue)>,
@@ -181,7 +185,8 @@ impl Problem {
     /// A problem that is not about one field of the request.
     pub(crate) fn new(status: StatusCode, rule: Rule, detail: impl Into<Text>) -> Self {
         let detail = detail.into();
-        Self { status, rule, detail, faults: Vec::new(), header: None, closes: false }
+        let faults = Vec::new();
+        Self(Box::new(Parts { status, rule, detail, faults, header: None, closes: false }))
     }
 
     /// A problem of these faults, the first of which speaks for all.
@@ -190,7 +195,13 @@ impl Problem {
             Some(first) => (first.rule, first.detail.clone()),
             None => (Rule::Internal, Text::Borrowed("The request was refused.")),
         };
-        Self { status, rule, detail, faults, header: None, closes: false }
+        Self(Box::new(Parts { status, rule, detail, faults, header: None, closes: false }))
+    }
+
+    /// Adds to what is told.
+    pub(crate) fn with_remark(mut self, remark: &str) -> Self {
+        self.0.detail = format!("{} {remark}", self.0.detail).into();
+        self
     }
 
     /// 405, with the methods that are allowed.
@@ -215,36 +226,37 @@ impl Problem {
 
     /// Ends the connection (of HTTP/1) after the answer.
     pub(crate) fn closing(mut self) -> Self {
-        self.closes = true;
+        self.0.closes = true;
         self
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.0.header = Some((name, value));
         self
     }
 
     /// The answer.
     pub(crate) fn into_reply(self) -> Reply {
-        let first = self.faults.first();
+        let Parts { status, rule, detail, faults, header, closes } = *self.0;
+        let first = faults.first();
         let document = Document {
-            r#type: format!("{}{}", Rule::TYPE_PREFIX, self.rule.name()),
-            title: self.rule.title(),
-            status: self.status.as_u16(),
-            detail: &self.detail,
+            r#type: format!("{}{}", Rule::TYPE_PREFIX, rule.name()),
+            title: rule.title(),
+            status: status.as_u16(),
+            detail: &detail,
             field: first.and_then(|fault| fault.field.as_deref()),
             index: first.and_then(|fault| fault.index),
-            rule: self.rule,
+            rule,
             expected: first.and_then(|fault| fault.expected.as_deref()),
-            errors: &self.faults,
+            errors: &faults,
         };
         // Strings and numbers only: writing them can't fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut reply = reply::of_type(self.status, reply::PROBLEM_JSON, body.into());
-        if let Some((name, value)) = self.header {
+        let mut reply = reply::of_type(status, reply::PROBLEM_JSON, body.into());
+        if let Some((name, value)) = header {
             reply.headers_mut().insert(name, value);
         }
-        if self.closes {
+        if closes {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         reply

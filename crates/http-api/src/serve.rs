@@ -188,7 +188,8 @@ async fn bid_farewell(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// HTTP/1.1, and HTTP/2 with prior knowledge, on one port. Header and idle time-outs are
-/// [`connection`]'s: those of the library would close connections that wait for their next request.
+/// [`connection`]'s: those of the library would close connections that wait for their next request. Its
+/// `pipeline_flush` stays off: it keeps an answer back while there are bytes of a next request.
 fn protocols(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
@@ -196,7 +197,6 @@ fn protocols(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .half_close(true)
-        .pipeline_flush(true)
         .max_buf_size(settings.header_bytes.max(8 * 1024));
     // Set, the library keeps headers on the heap; its own limit is the default.
     if settings.header_count != HttpSettings::default().header_count {

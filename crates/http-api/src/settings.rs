@@ -10,8 +10,8 @@ use ipnet::IpNet;
 pub struct HttpSettings {
     /// Connections at once; one more is answered 503 and closed.
     pub connections: usize,
-    /// Requests under way at once on this listener; one more is answered 503. Requests for
-    /// `/healthz`, `/readyz` and `/metrics` don't count.
+    /// Requests at once whose body has come and that are not answered; one more is answered 503.
+    /// Requests for `/healthz`, `/readyz` and `/metrics` don't count.
     pub requests_in_flight: usize,
     /// Bytes of request line and headers together; at least 8192.
     pub header_bytes: usize,
@@ -21,7 +21,7 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
-    /// Bytes of all bodies that are being received in several pieces; over it a request is answered 503.
+    /// Bytes of all bodies together that come in several pieces; over it a request is answered 503.
     pub body_bytes_at_once: usize,
     /// From the end of the headers to the end of the body.
     pub body_timeout: Duration,

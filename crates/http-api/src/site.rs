@@ -179,11 +179,8 @@ impl Server {
             body.refuse(&self.settings);
             return Err(Problem::method_not_allowed("POST"));
         }
-        let Some(_place) = self.place() else {
-            body.refuse(&self.settings);
-            return Err(body::overloaded());
-        };
         let received = body.receive(&self.settings, &self.body_memory).await?;
+        let _place = self.place()?;
         let source = self.source(peer, head);
         let call = compatible::Call { org, step, head, body: received.bytes.clone(), source };
         compatible::answer(&self.site.service, &public.callbacks, call).await
@@ -201,15 +198,15 @@ impl Server {
         let service = &self.site.service;
         let allowed = admin::authorize(service, &operator.admin_token, &head.headers, source);
         let found = allowed.and_then(|()| admin::Operation::of(&head.method, path));
-        let place = self.place().ok_or_else(body::overloaded);
-        let (operation, _place) = match found.and_then(|found| place.map(|place| (found, place))) {
-            Ok(found) => found,
+        let operation = match found {
+            Ok(operation) => operation,
             Err(problem) => {
                 body.refuse(&self.settings);
                 return Err(problem);
             }
         };
         let received = body.receive(&self.settings, &self.body_memory).await?;
+        let _place = self.place()?;
         let call = admin::Call {
             operation,
             query: head.uri.query().unwrap_or_default().to_owned(),
@@ -219,8 +216,10 @@ impl Server {
         admin::answer(service.clone(), call).await
     }
 
-    fn place(&self) -> Option<Place<'_>> {
-        Place::take(&self.in_flight, self.settings.requests_in_flight)
+    /// Taken when the body is there: who sends it slowly keeps nobody out.
+    fn place(&self) -> Result<Place<'_>, Problem> {
+        let most = self.settings.requests_in_flight;
+        Place::take(&self.in_flight, most).ok_or_else(body::overloaded)
     }
 
     fn source(&self, peer: SocketAddr, head: &Parts) -> Source {

@@ -32,15 +32,15 @@ impl<'a> Seen<'a> {
     }
 
     /// Whether this unknown property is new.
-    fn unknown(&mut self, name: &Cow<'a, str>) -> bool {
+    fn unknown(&mut self, name: Cow<'a, str>) -> bool {
         if !name.is_ascii() || self.few.len() == Self::FEW {
             let is_new = self.many.insert(name.to_lowercase());
-            return is_new && !self.few.iter().any(|few| few.eq_ignore_ascii_case(name));
+            return is_new && !self.few.iter().any(|few| few.eq_ignore_ascii_case(&name));
         }
-        if self.few.iter().any(|few| few.eq_ignore_ascii_case(name)) {
+        if self.few.iter().any(|few| few.eq_ignore_ascii_case(&name)) {
             return false;
         }
-        self.few.push(name.clone());
+        self.few.push(name);
         true
     }
 }
@@ -63,7 +63,7 @@ fn read_object<'de, A: MapAccess<'de>, const N: usize>(
             }
             None => {
                 map.next_value::<IgnoredAny>()?;
-                seen.unknown(&name)
+                seen.unknown(name.clone())
             }
         };
         if !is_new && faults.is_full() {

@@ -38,8 +38,9 @@ pub(super) async fn run(
         })
     };
     let mut connection = pin!(builder.serve_connection(io, requests));
-    // Until the first request is served or the next time-out is looked at.
-    let mut alarm = pin!(sleep_until(watch.began() + settings.header_timeout));
+    // A time-out may begin to run at any moment; looked at this often, none is seen late.
+    let pause = settings.header_timeout.min(settings.write_timeout).min(settings.idle_timeout);
+    let mut alarm = pin!(sleep_until(watch.began() + pause));
     let mut stopped = pin!(stop.cancelled());
     let mut is_closing = false;
     let mut closes_at: Option<Instant> = None;
@@ -87,10 +88,7 @@ pub(super) async fn run(
                 }
             }
         }
-        // A time-out may begin to run at any moment from now on, and is seen at most this late.
-        let longest =
-            settings.header_timeout.min(settings.write_timeout).min(settings.idle_timeout);
-        let mut next = now + longest;
+        let mut next = now + pause;
         if let Some((at, _)) = timeout.filter(|(at, _)| *at > now) {
             next = next.min(at);
         }

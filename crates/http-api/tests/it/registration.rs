@@ -253,6 +253,18 @@ async fn requests_sent_at_once_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let server = running().await;
+    let mut connection = server.connect().await;
+    let (one, next) = (server.registering(&[]), server.registering(&[]));
+    let (beginning, rest) = next.split_at(40);
+    connection.send(one + beginning).await;
+    assert_eq!(connection.answer().await.status, 202);
+    connection.send(rest).await;
+    assert_eq!(connection.answer().await.status, 202);
+}
+
+#[tokio::test]
 async fn a_panic_is_answered_503_or_500_and_the_next_request_is_served() {
     let server = running().await;
     server.store.panics.store(true, Ordering::Relaxed);
