@@ -80,11 +80,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server.
     Serve(serve::ServeArgs),
-    /// Run a simulator of Apple's and Google's servers, with a settings file for a server that uses it.
     Simulator(simulator::SimulatorArgs),
-    /// See everything at work in half a minute: server and simulator, 2,000 devices, every outcome.
     Demo(demo::DemoArgs),
 }
 

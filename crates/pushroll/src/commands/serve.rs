@@ -23,7 +23,7 @@ use crate::{logging, machine};
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The settings file [default: pushroll.toml in the working directory, if it is there].
-    #[arg(long, short, value_name = "FILE", env = "PUSHROLL_CONFIG")]
+    #[arg(long, short, value_name = "FILE", env = "PUSHROLL_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }
 

@@ -68,7 +68,7 @@ impl Client {
 
     /// Asks.
     pub async fn ask(&mut self, call: Call<'_>) -> Result<(StatusCode, Bytes)> {
-        let body = call.body.map(|body| serde_json::to_vec(body)).transpose()?.unwrap_or_default();
+        let body = call.body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)

@@ -20,11 +20,11 @@ pub const LEAST_DEVICES: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum With {
     /// The app's own.
-    TheToken,
+    Own,
     /// One of another app of the organization.
-    AnotherAppsToken,
+    OfAnotherApp,
     /// One that was revoked.
-    ARevokedToken,
+    Revoked,
 }
 
 /// A kind of device.
@@ -125,9 +125,9 @@ impl Kind {
 
     const fn with(self) -> With {
         match self {
-            Self::OtherAppsToken => With::AnotherAppsToken,
-            Self::RevokedToken => With::ARevokedToken,
-            _ => With::TheToken,
+            Self::OtherAppsToken => With::OfAnotherApp,
+            Self::RevokedToken => With::Revoked,
+            _ => With::Own,
         }
     }
 

@@ -31,6 +31,7 @@ impl Progress {
             let bar = ProgressBar::with_draw_target(Some(total as u64), target);
             let style = "   {bar:40} {pos:>6}/{len} ended, {msg} accepted  {elapsed}";
             bar.with_style(ProgressStyle::with_template(style).expect("a constant template"))
+                .with_message("0")
         });
         Self { bar, fleet, total }
     }

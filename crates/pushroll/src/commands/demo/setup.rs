@@ -58,15 +58,15 @@ impl Account {
     /// The API token that is meant.
     pub fn token(&self, with: With) -> &str {
         match with {
-            With::TheToken => &self.api_token,
-            With::AnotherAppsToken => &self.other_apps_token,
-            With::ARevokedToken => &self.revoked_token,
+            With::Own => &self.api_token,
+            With::OfAnotherApp => &self.other_apps_token,
+            With::Revoked => &self.revoked_token,
         }
     }
 
     /// What the callback of a registration with this token is signed with.
     pub fn secrets(&self, with: With) -> Secrets<'_> {
-        let webhook_secret = (with == With::TheToken).then_some(self.webhook_secret.as_str());
+        let webhook_secret = (with == With::Own).then_some(self.webhook_secret.as_str());
         Secrets { api_token: self.token(with), webhook_secret }
     }
 
