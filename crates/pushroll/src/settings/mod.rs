@@ -27,7 +27,7 @@ pub use source::environment_variable;
 pub use table::SettingInfo;
 
 use sections::{AdminKeys, SealingKeys, StoreChoice, StoreKind, TopSettings};
-use source::Reader;
+use source::{ENVIRONMENT_PREFIX, Reader};
 use table::Section;
 
 /// The settings file that is read when none is named, if it is there.
@@ -131,19 +131,32 @@ impl Settings {
     /// # Errors
     /// All that is wrong with them.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let mut environment = Vec::new();
+        let mut unreadable = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => environment.push((name, value)),
+                Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => unreadable
+                    .push(Fault { source: name, message: "must be text in UTF-8".to_owned() }),
+                Err(_) => {}
+            }
+        }
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(Some((path, &text)), environment),
+        let parsed = match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(Some((path, &text)), environment.into_iter()),
             Err(cause) if file.is_none() && cause.kind() == std::io::ErrorKind::NotFound => {
-                Self::parse(None, environment)
+                Self::parse(None, environment.into_iter())
             }
             Err(cause) => Err(SettingsError(vec![Fault {
                 source: path.display().to_string(),
                 message: format!("can't be read: {cause}"),
             }])),
+        };
+        match parsed {
+            Ok(settings) if unreadable.is_empty() => Ok(settings),
+            Ok(_) => Err(SettingsError(unreadable)),
+            Err(SettingsError(faults)) => Err(SettingsError([unreadable, faults].concat())),
         }
     }
 
