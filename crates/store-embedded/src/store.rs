@@ -43,8 +43,8 @@ pub struct EmbeddedStore {
     room: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
     is_new: bool,
-    /// Keeps other processes out.
-    _lock: File,
+    /// Keeps other processes out until the store is closed, whoever still holds it.
+    lock: Mutex<Option<File>>,
 }
 
 impl EmbeddedStore {
@@ -81,7 +81,7 @@ impl EmbeddedStore {
             room,
             writer: Mutex::new(Some(writer)),
             is_new: opened.is_new,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -426,5 +426,6 @@ impl Store for EmbeddedStore {
     async fn close(&self) {
         // It can only fail when the runtime is stopping; then the drop waits for nothing either.
         drop(task::spawn_blocking(self.stop()).await);
+        drop(self.lock.lock().take());
     }
 }
