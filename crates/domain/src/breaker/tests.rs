@@ -45,6 +45,16 @@ fn it_opens_after_20_answers_in_10_s_of_which_half_are_failures() {
 }
 
 #[test]
+fn it_opens_whatever_the_last_of_these_answers_is() {
+    let mut breaker = Breaker::new();
+    for n in 0..20 {
+        let signal = if n < 10 { Signal::ProviderFailed } else { Signal::Fine };
+        ask(&mut breaker, at(n), signal);
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
 fn it_stays_closed_while_more_than_half_are_fine() {
     let mut breaker = Breaker::new();
     for n in 0..100 {
