@@ -14,6 +14,7 @@ use crate::engine;
 use crate::group::{Effect, Group, Memory};
 use crate::hands::Change;
 use crate::health::unavailable;
+use crate::keys::CallbackKey;
 use crate::shared::{Shared, columns};
 
 /// Tells a caller what became of his intention, once its group is committed or has failed.
@@ -215,12 +216,13 @@ impl Writer {
 /// Takes note in memory of what is now on stable storage and can be seen.
 fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
     let mut changes: Vec<Change> = Vec::with_capacity(effects.len());
+    let mut added: Vec<CallbackKey> = Vec::new();
     for effect in effects {
         match effect {
             Effect::Accepted(lane) => shared.loads.add(lane),
             Effect::Ended(lane) => shared.loads.subtract(lane),
             Effect::Queue(change) => changes.push(change),
-            Effect::CallbackAdded(key) => memory.callbacks.added(&key),
+            Effect::CallbackAdded(key) => added.push(key),
             Effect::CallbackBegun(key) => memory.callbacks.removed(&key),
             Effect::CallbackFloor(key) => memory.callbacks.raise_floor(key),
             Effect::HostServed(host) => memory.callbacks.had_its_turn(host),
@@ -228,6 +230,9 @@ fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
             Effect::Unmarked => memory.marks = memory.marks.saturating_sub(1),
         }
     }
+    // Last: who handed out callbacks in this group did not see those that it added, which may lie
+    // before the floor that he raised.
+    added.iter().for_each(|key| memory.callbacks.added(key));
     shared.hands.after_commit(&changes);
     shared.callbacks_waiting.store(memory.callbacks.total(), Ordering::Relaxed);
 }

@@ -1,2 +1,0 @@
-//! The embedded store: the conformance suite, and what only an embedded store promises.
-
