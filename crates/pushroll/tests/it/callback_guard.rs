@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use pushroll_testkit::{
-    NameServer, Receiver, TestServer, TestServerBuilder, a_device, a_server,
+    NameServer, Receiver, Response, TestServer, TestServerBuilder, a_device, a_server,
 };
 use serde_json::Value;
 
@@ -218,7 +218,8 @@ async fn a_name_that_nobody_knows_fails_and_the_registration_does_not() {
 #[tokio::test]
 async fn ports_other_than_443_and_with_http_80_are_refused_unless_configured() {
     let names = NameServer::start().await;
-    names.knows("public.test", ["9.9.9.9".parse().unwrap()]);
+    // Public by its kind, and belongs to nobody: IANA has given 2d00::/8 to no one.
+    names.knows("public.test", ["2d00::1".parse().unwrap()]);
     let server = a_guarded_server()
         .with("callbacks.name_server", names.address())
         .with("callbacks.timeout_seconds", 0.2)
@@ -230,7 +231,7 @@ async fn ports_other_than_443_and_with_http_80_are_refused_unless_configured() {
         ("https://public.test:8080/", true),
         ("http://public.test:443/", true),
         ("http://public.test:22/", true),
-        ("https://9.9.9.9:25/", true),
+        ("https://[2d00::1]:25/", true),
         ("https://public.test/", false),
         ("http://public.test/", false),
         ("https://public.test:8443/", false),
@@ -284,6 +285,8 @@ async fn the_connection_goes_to_the_address_that_was_checked() {
     let server = a_server().with("callbacks.name_server", names.address()).start().await;
     let receiver = Receiver::start().await;
     let url = receiver.url_at("turncoat.test", "/");
+    // A connection that is kept needs no look-up.
+    receiver.answers([Response::status(200).with_header("connection", "close")]);
     let phone = server.register_calling(&a_device().build(), &url).await;
     receiver.callback_of(&phone.id).await;
     let reason = failure_of(&server, &receiver.url_at("turncoat.test", "/again")).await;

@@ -174,7 +174,7 @@ async fn over_the_limit_of_waiting_registrations_of_an_app_a_request_is_429_as_a
 
 #[tokio::test]
 async fn the_body_limit_is_a_setting() {
-    let server = a_server().with("limits.body_bytes", 2048).start().await;
+    let server = a_server().with("limits.body_bytes", 16_384).start().await;
     let padded = |length: usize| {
         let mut body = a_device().build().body(&server);
         body["Padding"] = json!("");
@@ -182,8 +182,8 @@ async fn the_body_limit_is_a_setting() {
         body["Padding"] = json!("x".repeat(missing));
         server.post("devices", &body)
     };
-    padded(2048).await.is_empty_202();
-    let _ = padded(2049).await.problem(413);
+    padded(16_384).await.is_empty_202();
+    let _ = padded(16_385).await.problem(413);
 }
 
 #[tokio::test]

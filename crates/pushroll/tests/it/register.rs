@@ -207,7 +207,6 @@ async fn a_callback_url_is_absolute_of_at_most_2048_characters_and_without_user_
         "example.com/path",
         "//example.com/path",
         "https://",
-        "https:///path",
         "ftp://example.com/",
         "file:///etc/passwd",
         "javascript:alert(1)",
