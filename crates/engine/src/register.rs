@@ -215,7 +215,7 @@ impl Service {
         ClaimedToken::Present(device)
     }
 
-    /// Commits, and hands what there is room for to verification. It runs as a task of its own: a
+    /// Commits, and hands what there is room for to verification. That runs as a task of its own: a
     /// caller that hangs up must not leave a registration in nobody's hands.
     async fn accept(&self, batch: Vec<Registration>) -> Result<(), RegisterError> {
         let count = batch.len() as u64;
@@ -231,19 +231,20 @@ impl Service {
                 accept
             })
             .collect();
-        let service = self.clone();
-        let committed = self.tasks.spawn(async move {
-            let result = service.store.accept(accepts).await;
-            if result.is_ok() {
-                for (registration, hold) in taken {
-                    service.carry_on(registration, hold);
+        let result = if taken.is_empty() {
+            self.store.accept(accepts).await
+        } else {
+            let service = self.clone();
+            let committed = self.tasks.spawn(async move {
+                let result = service.store.accept(accepts).await;
+                if result.is_ok() {
+                    for (registration, hold) in taken {
+                        service.carry_on(registration, hold);
+                    }
                 }
-            }
-            result
-        });
-        let result = match committed.await {
-            Ok(result) => result,
-            Err(_panicked_or_aborted) => Err(StoreError::Closed),
+                result
+            });
+            committed.await.unwrap_or(Err(StoreError::Closed))
         };
         result.map_err(|cause| RegisterError::Unavailable {
             retry_after: retry_after(&cause),
