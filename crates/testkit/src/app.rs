@@ -35,8 +35,11 @@ pub struct TestApp {
 pub struct AppBuilder {
     host: Option<Arc<Host>>,
     org: Option<String>,
-    changes: Vec<Box<dyn FnOnce(&Host, &mut Value) + Send>>,
+    changes: Vec<BodyChange>,
 }
+
+/// A change of the body that makes an app.
+type BodyChange = Box<dyn FnOnce(&Host, &mut Value) + Send>;
 
 /// An app on the server that tests share, in an organization of its own.
 pub fn an_app() -> AppBuilder {

@@ -43,19 +43,16 @@ impl Client {
     }
 
     /// A `GET`.
-    #[must_use]
     pub fn get(&self, target: &str) -> Request {
         Request::new(*self, Method::GET, target)
     }
 
     /// A `POST` of JSON.
-    #[must_use]
     pub fn post(&self, target: &str, body: &Value) -> Request {
         Request::new(*self, Method::POST, target).json(body)
     }
 
     /// Any request.
-    #[must_use]
     pub fn request(&self, method: Method, target: &str) -> Request {
         Request::new(*self, method, target)
     }

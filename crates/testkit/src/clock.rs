@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use pushroll::machine::SystemClock;
 use pushroll_domain::{Clock, Timestamp};
 use pushroll_simulator::Controls;
 
@@ -61,8 +62,7 @@ fn set(simulator: &Controls, now_millis: u64) {
 }
 
 fn machine_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    u64::try_from(since.as_millis()).expect("a time before the year 584 million")
+    SystemClock.now().as_millis()
 }
 
 /// So many seconds.

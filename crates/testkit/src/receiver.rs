@@ -12,7 +12,9 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -333,10 +335,7 @@ async fn read_line(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
 }
 
 /// `None` when the conversation is over.
-async fn write_response(
-    stream: &mut (impl AsyncWrite + Unpin),
-    response: Response,
-) -> Option<()> {
+async fn write_response(stream: &mut (impl AsyncWrite + Unpin), response: Response) -> Option<()> {
     match response.what {
         What::Answer => {}
         What::Silence => std::future::pending().await,

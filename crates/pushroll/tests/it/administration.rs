@@ -1,9 +1,7 @@
 //! Application configuration, as far as set-up needs it.
 
 use http::Method;
-use pushroll_testkit::{
-    Fate, Status, TestApp, a_device, a_server, an_app, an_unknown_id,
-};
+use pushroll_testkit::{Fate, Status, TestApp, a_device, a_server, an_app, an_unknown_id};
 use serde_json::{Value, json};
 
 /// The items of a list, part by part, each of at most so many.

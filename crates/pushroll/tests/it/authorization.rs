@@ -4,7 +4,8 @@
 use pushroll_domain::FailureReason::ApiTokenNotValid;
 use pushroll_simulator::Reply;
 use pushroll_testkit::{
-    Device, Receiver, Status, TestApp, a_device, a_server, an_app, an_unknown_id, eventually, hours, minutes,
+    Device, Receiver, Status, TestApp, a_device, a_server, an_app, an_unknown_id, eventually,
+    hours, minutes,
 };
 use serde_json::json;
 use uuid::Uuid;

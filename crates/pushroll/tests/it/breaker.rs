@@ -157,3 +157,22 @@ async fn a_slow_app_does_not_hold_up_another_on_the_same_provider() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_app_has_no_more_dry_runs_under_way_than_the_setting_allows() {
+    let server = a_server()
+        .with("verification.dry_runs_per_app", 5)
+        .with("providers.connections_per_app", 1)
+        .start()
+        .await;
+    // One stream is all that a connection has until its first request has been accepted.
+    a_device().stored(&server).await;
+    let latency = Duration::from_millis(20);
+    server.simulator().set_latency(Provider::ApnsProduction, latency).unwrap();
+    let phones: Vec<Device> = (0..60).map(|_| a_device().build()).collect();
+    for id in server.register_all(&phones).tracked().await.registration_ids() {
+        assert_eq!(server.status_of_id(&id).await, Status::Success);
+    }
+    let seen = server.simulator().statistics(Provider::ApnsProduction);
+    assert_eq!(seen.highest_concurrent_streams, 5);
+}

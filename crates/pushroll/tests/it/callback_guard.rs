@@ -171,14 +171,32 @@ async fn failure_of(server: &TestServer, url: &str) -> String {
 #[tokio::test]
 async fn a_name_that_leads_to_a_refused_address_is_refused_at_delivery() {
     let names = NameServer::start().await;
-    let server =
-        a_guarded_server().with("callbacks.name_server", names.address()).start().await;
+    let server = a_guarded_server().with("callbacks.name_server", names.address()).start().await;
     let receiver = Receiver::start().await;
     for (number, address) in [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-        "0.0.0.0", "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1", "::1",
-        "::", "fe80::1", "fc00::1", "ff02::1", "2001:db8::1", "::ffff:127.0.0.1", "::127.0.0.1",
-        "64:ff9b::7f00:1", "2002:7f00:1::1", "fd00:ec2::254",
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+        "198.18.0.1",
+        "240.0.0.1",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "2001:db8::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::1",
+        "fd00:ec2::254",
     ]
     .into_iter()
     .enumerate()
@@ -196,8 +214,7 @@ async fn a_name_that_leads_to_a_refused_address_is_refused_at_delivery() {
 #[tokio::test]
 async fn a_name_with_one_refused_address_among_others_is_refused() {
     let names = NameServer::start().await;
-    let server =
-        a_guarded_server().with("callbacks.name_server", names.address()).start().await;
+    let server = a_guarded_server().with("callbacks.name_server", names.address()).start().await;
     let addresses = ["9.9.9.9", "127.0.0.1"].map(|address| address.parse().unwrap());
     names.knows("both.test", addresses);
     let reason = failure_of(&server, "http://both.test/").await;
@@ -207,8 +224,7 @@ async fn a_name_with_one_refused_address_among_others_is_refused() {
 #[tokio::test]
 async fn a_name_that_nobody_knows_fails_and_the_registration_does_not() {
     let names = NameServer::start().await;
-    let server =
-        a_guarded_server().with("callbacks.name_server", names.address()).start().await;
+    let server = a_guarded_server().with("callbacks.name_server", names.address()).start().await;
     for url in ["https://nobody.test/", "https://localhost/"] {
         let reason = failure_of(&server, url).await;
         assert!(!reason.is_empty(), "{url}");

@@ -63,7 +63,8 @@ async fn a_registration_without_tracking_is_called_back_too() {
 }
 
 #[tokio::test]
-async fn the_signature_is_made_over_the_url_exactly_as_given_and_the_url_is_parsed_as_whatwg_says() {
+async fn the_signature_is_made_over_the_url_exactly_as_given_and_the_url_is_parsed_as_whatwg_says()
+{
     let app = an_app().await;
     let receiver = Receiver::start().await;
     let port = receiver.address().port();
@@ -120,7 +121,8 @@ async fn id_timestamp_and_signature_are_those_of_standard_webhooks_with_the_apps
 }
 
 #[tokio::test]
-async fn a_callback_about_a_token_that_is_not_valid_is_signed_with_it_and_has_no_webhook_signature() {
+async fn a_callback_about_a_token_that_is_not_valid_is_signed_with_it_and_has_no_webhook_signature()
+{
     let shop = an_app().await;
     let bank = an_app().beside(&shop).await;
     let receiver = Receiver::start().await;

@@ -65,7 +65,8 @@ async fn all_three_cases_the_400_of_status_and_the_401_of_administration_count()
     nowhere.org = an_unknown_id();
     let phone = a_device().build();
     let tokenless = server.with_token("unknown");
-    let requests: [(&str, u16, Box<dyn Fn() -> Request>); 6] = [
+    type Ask<'a> = Box<dyn Fn() -> Request + 'a>;
+    let requests: [(&str, u16, Ask<'_>); 6] = [
         ("unknown organization", 202, Box::new(|| nowhere.register(&phone))),
         ("another app's", 202, Box::new(|| server.with_token(&bank.token).register(&phone))),
         ("a batch", 202, Box::new(|| tokenless.register_all([&phone, &phone]))),
@@ -76,7 +77,7 @@ async fn all_three_cases_the_400_of_status_and_the_401_of_administration_count()
     for (what, status, request) in requests {
         let sent = until_refused(&request, status).await;
         assert!(is_about_the_burst(sent), "{what}: {sent}");
-        // All are counted together: the next kind is refused at once, unless some has grown back.
+        // With a new process, the count begins anew.
         server.restart().await;
     }
 }
@@ -98,8 +99,7 @@ async fn forwarded_for_counts_from_trusted_proxies_only() {
     .await;
     assert!(is_about_the_burst(sent), "{sent}");
 
-    let trustful =
-        a_strict_server().with("limits.trusted_proxies", "127.0.0.0/8").start().await;
+    let trustful = a_strict_server().with("limits.trusted_proxies", "127.0.0.0/8").start().await;
     until_refused(|| from(&trustful, "x-forwarded-for", "203.0.113.1"), 202).await;
     for (name, address) in
         [("x-forwarded-for", "203.0.113.2"), ("forwarded", "for=203.0.113.3;proto=https")]

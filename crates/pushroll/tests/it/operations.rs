@@ -2,9 +2,7 @@
 
 use std::process::Stdio;
 
-use pushroll_testkit::{
-    Client, Fate, Receiver, Status, a_device, a_server, an_app, eventually,
-};
+use pushroll_testkit::{Client, Fate, Receiver, Status, a_device, a_server, an_app, eventually};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
@@ -128,10 +126,8 @@ async fn the_log_of_a_run_holds_no_secret() {
         let _ = app.post("devices", &serde_json::json!([phones[0].body(&app)])).await.problem(400);
         let (fresh, fresh_id) = app.new_token().await;
         app.revoke(&fresh_id).await;
-        let another = app.admin_post(
-            &format!("/orgs/{}/apps", app.org),
-            &app.simulator().app_body("Another"),
-        );
+        let another = app
+            .admin_post(&format!("/orgs/{}/apps", app.org), &app.simulator().app_body("Another"));
         let another = another.await.expect(201).json();
         let secret = another["webhook_secret"].as_str().unwrap().to_owned();
         let guess = app.client().get("/admin/v1/orgs").bearer("secret-guess-of-a-stranger");
@@ -160,11 +156,12 @@ async fn the_log_of_a_run_holds_no_secret() {
             account.lines().nth(5).unwrap(),
         ];
         secrets.extend(phones.iter().map(|phone| phone.token.as_str()));
-        let bearers: Vec<String> = [pushroll_simulator::Provider::Fcm, pushroll_simulator::Provider::ApnsProduction]
-            .into_iter()
-            .flat_map(|provider| app.simulator().recent_requests(provider, 100))
-            .filter_map(|request| Some(request.header("authorization")?[7..].to_owned()))
-            .collect();
+        let bearers: Vec<String> =
+            [pushroll_simulator::Provider::Fcm, pushroll_simulator::Provider::ApnsProduction]
+                .into_iter()
+                .flat_map(|provider| app.simulator().recent_requests(provider, 100))
+                .filter_map(|request| Some(request.header("authorization")?[7..].to_owned()))
+                .collect();
         assert!(!bearers.is_empty());
         secrets.extend(bearers.iter().map(String::as_str));
         for secret in secrets {

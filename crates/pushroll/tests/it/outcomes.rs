@@ -1,8 +1,7 @@
 //! The outcomes of a registration, and their order.
 
 use pushroll_domain::FailureReason::{
-    ApiTokenNotValid, DeviceTokenTooLong, DryRunSendingFailed, DuplicateExists,
-    FailedToStoreDevice,
+    ApiTokenNotValid, DeviceTokenTooLong, DryRunSendingFailed, DuplicateExists, FailedToStoreDevice,
 };
 use pushroll_domain::Platform;
 use pushroll_simulator::{Provider, Reply};

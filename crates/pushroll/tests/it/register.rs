@@ -83,9 +83,8 @@ async fn the_batch_takes_an_array_and_the_single_call_an_object() {
 #[tokio::test]
 async fn tracking_is_true_or_false_in_any_case_and_anything_else_is_400() {
     let app = an_app().await;
-    let with = |value: &str| {
-        app.register(&a_device().build()).header("x-ms-track-registration", value)
-    };
+    let with =
+        |value: &str| app.register(&a_device().build()).header("x-ms-track-registration", value);
     for yes in ["true", "True", "TRUE"] {
         let _ = with(yes).await.registration_id();
     }
@@ -265,9 +264,24 @@ async fn callback_headers_are_legal_in_http_and_none_that_are_not_the_callers_to
         with_headers(&app, &json!({good: "v"}).to_string()).await.is_empty_202();
     }
     for wrong in [
-        "", "a b", "a:b", "ä", "a\r\nb", "Connection", "keep-alive", "proxy-connection", "TE",
-        "Trailer", "transfer-encoding", "Upgrade", "Host", "content-length", "Content-Type",
-        "webhook-id", "Webhook-Signature", "webhook-anything",
+        "",
+        "a b",
+        "a:b",
+        "ä",
+        "a\r\nb",
+        "Connection",
+        "keep-alive",
+        "proxy-connection",
+        "TE",
+        "Trailer",
+        "transfer-encoding",
+        "Upgrade",
+        "Host",
+        "content-length",
+        "Content-Type",
+        "webhook-id",
+        "Webhook-Signature",
+        "webhook-anything",
     ] {
         let answer = with_headers(&app, &json!({wrong: "v"}).to_string()).await;
         assert_eq!(answer.problem(400).rule(), "callback-headers", "{wrong:?}");

@@ -285,7 +285,8 @@ async fn a_body_over_1_mib_is_413_over_http_1_and_2() {
     let most = 1024 * 1024;
     let just = format!("{phone}{}", " ".repeat(most - phone.len()));
     let over = format!("{just} ");
-    let send = |body: &str| app.client().request(Method::POST, &app.path("devices")).body(body.to_owned());
+    let send =
+        |body: &str| app.client().request(Method::POST, &app.path("devices")).body(body.to_owned());
     assert_eq!(send(&just).await.status, 202);
     let _ = send(&over).await.problem(413);
     let _ = send(&over).over_http2().await.problem(413);
@@ -309,8 +310,10 @@ async fn an_over_long_body_is_read_and_thrown_away_so_that_the_client_sees_the_a
 #[tokio::test]
 async fn a_body_without_a_declared_length_is_cut_off_at_the_limit_too() {
     let app = an_app().await;
-    let head =
-        format!("POST {} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", app.path("devices"));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        app.path("devices")
+    );
     let mut wire = Wire::to(app.client().address()).await;
     assert!(wire.write(head).await);
     for _ in 0..2 * 1024 {

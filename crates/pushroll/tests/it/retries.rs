@@ -85,11 +85,8 @@ async fn it_stays_pending_within_the_window_of_1_hour_and_then_ends_as_dry_run_s
 
 #[tokio::test]
 async fn the_window_is_a_setting() {
-    let server = a_server()
-        .with("verification.retry_window_seconds", 30)
-        .on_a_manual_clock()
-        .start()
-        .await;
+    let server =
+        a_server().with("verification.retry_window_seconds", 30).on_a_manual_clock().start().await;
     let phone = busy_for_ever(&server).registered(&server).await;
     attempts(&server, &phone, 1).await;
     server.clock().advance(seconds(30));
@@ -133,8 +130,7 @@ async fn after_a_restart_it_is_attempted_at_least_once_more_before_it_may_fail()
 
 #[tokio::test]
 async fn a_registration_is_attempted_at_least_once_however_long_it_has_waited() {
-    let server =
-        a_server().with("verification.paused", true).on_a_manual_clock().start().await;
+    let server = a_server().with("verification.paused", true).on_a_manual_clock().start().await;
     let phone = a_device().registered(&server).await;
     server.stop().await;
     server.clock().advance(hours(5));
@@ -145,8 +141,7 @@ async fn a_registration_is_attempted_at_least_once_however_long_it_has_waited() 
 
 #[tokio::test]
 async fn a_registration_without_its_first_answer_begins_its_window_with_the_first_attempt() {
-    let server =
-        a_server().with("verification.paused", true).on_a_manual_clock().start().await;
+    let server = a_server().with("verification.paused", true).on_a_manual_clock().start().await;
     let phone = busy_for_ever(&server).registered(&server).await;
     server.stop().await;
     server.clock().advance(hours(5));

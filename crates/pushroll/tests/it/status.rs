@@ -2,7 +2,8 @@
 
 use pushroll_domain::FailureReason::DryRunSendingFailed;
 use pushroll_testkit::{
-    Fate, Registered, Status, TestApp, a_device, a_server, an_app, an_unknown_id, days, hours, seconds,
+    Fate, Registered, Status, TestApp, a_device, a_server, an_app, an_unknown_id, days, hours,
+    seconds,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -63,9 +64,8 @@ async fn a_registration_without_tracking_stays_pending_for_ever() {
     app.register(&phone).await.is_empty_202();
     // Its id is known to the operator alone, since it failed.
     let records = pushroll_testkit::eventually("a record", async || {
-        Some(app.registrations_of(&phone.user).await).filter(|records| {
-            records.first().is_some_and(|record| record["status"] == "Failed")
-        })
+        Some(app.registrations_of(&phone.user).await)
+            .filter(|records| records.first().is_some_and(|record| record["status"] == "Failed"))
     });
     let id = records.await[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(app.status_now(&id).await, Status::Pending);

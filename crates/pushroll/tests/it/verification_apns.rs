@@ -288,11 +288,20 @@ async fn with_auto_the_environment_that_accepts_is_stored_with_the_device() {
 async fn with_auto_the_likelier_environment_is_asked_first() {
     let app = an_app().in_mode("auto").await;
     let good = a_device().stored(&app).await;
-    assert_eq!((requests(&app, PRODUCTION, &good).len(), requests(&app, SANDBOX, &good).len()), (1, 0));
+    assert_eq!(
+        (requests(&app, PRODUCTION, &good).len(), requests(&app, SANDBOX, &good).len()),
+        (1, 0)
+    );
     let first = a_device().with_fate(Fate::Elsewhere).stored(&app).await;
-    assert_eq!((requests(&app, PRODUCTION, &first).len(), requests(&app, SANDBOX, &first).len()), (1, 1));
+    assert_eq!(
+        (requests(&app, PRODUCTION, &first).len(), requests(&app, SANDBOX, &first).len()),
+        (1, 1)
+    );
     let second = a_device().with_fate(Fate::Elsewhere).stored(&app).await;
-    assert_eq!((requests(&app, PRODUCTION, &second).len(), requests(&app, SANDBOX, &second).len()), (0, 1));
+    assert_eq!(
+        (requests(&app, PRODUCTION, &second).len(), requests(&app, SANDBOX, &second).len()),
+        (0, 1)
+    );
 }
 
 #[tokio::test]

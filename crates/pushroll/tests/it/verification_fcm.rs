@@ -67,10 +67,10 @@ async fn the_access_token_is_fetched_once_for_all_who_wait() {
 
 #[tokio::test]
 async fn the_access_token_is_cached_until_shortly_before_it_expires() {
-    let server =
-        a_server().on_a_manual_clock().with_access_tokens_for(hours(1)).start().await;
+    let server = a_server().on_a_manual_clock().with_access_tokens_for(hours(1)).start().await;
     let issued = || server.simulator().statistics(Provider::Oauth).access_tokens_issued;
-    for (advance, expected) in [(minutes(0), 1), (minutes(50), 1), (minutes(9), 2), (minutes(50), 2)]
+    for (advance, expected) in
+        [(minutes(0), 1), (minutes(50), 1), (minutes(9), 2), (minutes(50), 2)]
     {
         server.clock().advance(advance);
         let phone = a_device().on_android().stored(&server).await;

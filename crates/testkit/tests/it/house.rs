@@ -34,7 +34,10 @@ const CONFINED: [(&str, &[&str]); 6] = [
 
 /// What these crates must not use at all.
 const FORBIDDEN: [(&str, &[&str]); 2] = [
-    ("pushroll-domain", &["tokio", "hyper", "http", "axum", "rocksdb", "tokio-postgres", "metrics"]),
+    (
+        "pushroll-domain",
+        &["tokio", "hyper", "http", "axum", "rocksdb", "tokio-postgres", "metrics"],
+    ),
     ("pushroll-engine", &["hyper", "http", "axum", "rocksdb", "tokio-postgres", "serde_json"]),
 ];
 
