@@ -17,6 +17,7 @@ use crate::keys;
 use crate::rows;
 use crate::settings::EmbeddedSettings;
 use crate::shared;
+use crate::wal;
 
 /// The format of the data directory that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -102,7 +103,7 @@ pub(crate) struct Opened {
 /// Makes the data directory if need be and locks it; the lock lasts as long as the file is open.
 pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+    make_directory(path).map_err(io)?;
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(path.join(LOCK_FILE)).map_err(io)?;
@@ -113,6 +114,19 @@ pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Makes a directory, and those above it, that is still there when the power goes: RocksDB syncs what is in
+/// its directory, and not that it is there.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().unwrap_or(Path::new(""));
+    make_directory(above)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    File::open(above)?.sync_all()
+}
+
 /// Opens the engine in a locked data directory. `taken` are the registrations in hand.
 pub(crate) fn open(
     settings: &EmbeddedSettings,
@@ -121,7 +135,11 @@ pub(crate) fn open(
 ) -> Result<Opened, OpenError> {
     let path = &settings.path;
     let dir = path.join(ENGINE_DIR);
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
     check_files(path, &dir)?;
+    make_directory(&dir).map_err(io)?;
+    // Also if it is a start before that made it, and did not come to this.
+    File::open(path).and_then(|data| data.sync_all()).map_err(io)?;
     let options = options(settings);
     check_columns(path, &dir, &options)?;
     let cache = Cache::new_lru_cache(settings.block_cache_bytes);
@@ -157,16 +175,24 @@ fn options(settings: &EmbeddedSettings) -> Options {
     options
 }
 
-/// RocksDB would make a new store where the file that names the current state is lost.
+/// Checks what RocksDB would not notice: it makes a new store where the file that names the current
+/// state is lost, and passes over holes in its log.
 fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
-    if dir.join("CURRENT").exists() || !dir.exists() {
+    if !dir.exists() {
         return Ok(());
     }
     let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let has_state = dir.join("CURRENT").exists();
     for entry in fs::read_dir(dir).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        if Path::new(&name).extension().is_some_and(|kind| kind == "sst" || kind == "log") {
-            let reason = format!("the file CURRENT is missing beside {}", name.display());
+        let file = entry.map_err(io)?.path();
+        let kind = file.extension().unwrap_or_default();
+        if !has_state && (kind == "sst" || kind == "log") {
+            return Err(corrupt(path, format!("CURRENT is missing beside {}", file.display())));
+        }
+        if kind == "log"
+            && let Some(at) = wal::find_hole(&file).map_err(io)?
+        {
+            let reason = format!("{} has a hole at byte {at}", file.display());
             return Err(corrupt(path, reason));
         }
     }

@@ -23,6 +23,7 @@ mod rows;
 mod settings;
 mod shared;
 mod store;
+mod wal;
 mod writer;
 
 pub use engine::OpenError;

@@ -337,6 +337,22 @@ fn for_each(
     cursor.status().map_err(|e| fault_of(&e))
 }
 
+/// The number of rows of a kind.
+pub(crate) fn count(db: &DB, columns: Columns<'_>, column: Column) -> Result<u64, StoreError> {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    options.fill_cache(false);
+    let mut cursor = db.raw_iterator_cf_opt(columns.get(column), options);
+    cursor.seek_to_first();
+    let mut count = 0;
+    while cursor.valid() {
+        count += 1;
+        cursor.next();
+    }
+    cursor.status().map_err(|e| fault_of(&e))?;
+    Ok(count)
+}
+
 fn view_id(view: &RegistrationView) -> RegistrationId {
     match view {
         RegistrationView::Pending(registration) => registration.id,

@@ -14,7 +14,7 @@ use pushroll_domain::{
     Registration, RegistrationId, RegistrationView, Standing, Status, Store, StoreError, Timestamp,
     TokenId, TokenRecord, UserId,
 };
-use rocksdb::DB;
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::task;
 
@@ -31,6 +31,7 @@ use crate::settings::EmbeddedSettings;
 use crate::shared::Shared;
 use crate::writer::{Job, Message, Writer};
 
+const NO_BOUND: Option<&[u8]> = None;
 const SEALING_KEY: &[u8] = b"sealing-key";
 /// Look-ups of so many rows are made on the caller's thread; more may take long.
 const FEW: usize = 8;
@@ -112,6 +113,35 @@ impl EmbeddedStore {
             Ok(())
         })
         .await
+    }
+
+    /// Merges all tables now, which drops what is over. Takes as long as all data take to be
+    /// rewritten; for tests and for operators who want their disk back.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn merge_everything(&self) -> Result<(), StoreError> {
+        self.shared.read(|db, columns| {
+            for column in Column::ALL {
+                db.flush_cf(columns.get(column)).map_err(|e| fault_of(&e))?;
+                let mut options = CompactOptions::default();
+                options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+                db.compact_range_cf_opt(columns.get(column), NO_BOUND, NO_BOUND, &options);
+            }
+            Ok(())
+        })
+    }
+
+    /// The number of rows of a kind, counted one by one; for tests and reports.
+    ///
+    /// # Errors
+    /// When the store can't be read, or knows no such kind.
+    pub fn rows(&self, kind: &str) -> Result<u64, StoreError> {
+        self.shared.read(|db, columns| {
+            let column = Column::ALL.into_iter().find(|column| column.name() == kind);
+            let column = column.ok_or_else(|| unavailable(format!("no rows are called {kind}")))?;
+            read::count(db, columns, column)
+        })
     }
 
     /// Has the writer carry out an intention, when there is room in the queue.

@@ -146,6 +146,8 @@ impl Writer {
         metrics::histogram!("pushroll_store_commit_prepare_seconds").record(built - began);
         metrics::histogram!("pushroll_store_commit_write_seconds").record(built.elapsed());
         drop(engine);
+        // Whoever is answered may count on the room that he took.
+        drop(rooms);
         match written {
             Ok(()) => {
                 note(&self.shared, &mut self.memory, effects);

@@ -77,6 +77,18 @@ impl World {
         world
     }
 
+    /// The same world in a store that was opened again.
+    #[must_use]
+    pub fn in_store(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The same world, later.
+    #[must_use]
+    pub fn later(&self, span: Duration) -> Self {
+        Self { now: self.now.plus(span), ..self.clone() }
+    }
+
     /// A number that was not drawn before.
     pub fn draw(&self) -> u64 {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed);

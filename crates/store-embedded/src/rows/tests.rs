@@ -1,1 +1,312 @@
-//! Placeholder
+//! Bytes of format 1, which every later version has to read, and bytes that nobody can read.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use pushroll_domain::{
+    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult, ClaimedToken, Delivery,
+    Device, DeviceToken, Ended, Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide,
+    Lane, Org, OrgId, Outcome, Platform, Provider, ProviderAnswer, Registration, RegistrationId,
+    RunId, Sealed, StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
+};
+
+use super::*;
+
+const AT: Timestamp = Timestamp::from_millis(0x0192_3456_789a);
+
+fn app_id() -> AppId {
+    AppId::from_bytes([0xa0; 16])
+}
+
+fn id() -> RegistrationId {
+    RegistrationId::from_bytes([0x1d; 16])
+}
+
+fn lane() -> Lane {
+    Lane { app: app_id(), platform: Platform::Android }
+}
+
+fn token() -> DeviceToken {
+    DeviceToken::parse(Platform::Android, "fcm:T").unwrap()
+}
+
+fn user() -> UserId {
+    UserId::parse("Jürgen").unwrap()
+}
+
+fn answer() -> ProviderAnswer {
+    ProviderAnswer {
+        provider: Provider::Fcm,
+        environment: None,
+        status: Some(404),
+        reason: "UNREGISTERED".into(),
+        detail: Some("gone".into()),
+        provider_id: None,
+    }
+}
+
+fn order() -> CallbackOrder {
+    CallbackOrder {
+        url: "https://a.example/x".into(),
+        host: HostKey([1, 2, 3, 4, 5, 6, 7, 8]),
+        signature: "c2ln".into(),
+        headers: Some(Sealed(vec![0, 255])),
+    }
+}
+
+fn registration() -> Registration {
+    Registration {
+        id: id(),
+        org: OrgId::from_bytes([0x0e; 16]),
+        app: app_id(),
+        user: user(),
+        claimed: ClaimedToken::Present(token()),
+        authorized_by: Some(TokenId::from_bytes([0x70; 16])),
+        tracked: true,
+        callback: Some(order()),
+        accepted_at: AT,
+        due: AT.plus(Duration::from_secs(1)),
+        tries: Tries { attempts: 2, first_attempt_at: Some(AT), last_run: Some(RunId(300)) },
+        last_answer: Some(answer()),
+    }
+}
+
+fn plain_registration() -> Registration {
+    Registration {
+        claimed: ClaimedToken::TooLong { platform: Platform::Android, chars: 5_000 },
+        authorized_by: None,
+        tracked: false,
+        callback: None,
+        tries: Tries::default(),
+        last_answer: None,
+        ..registration()
+    }
+}
+
+fn ended() -> Ended {
+    Ended {
+        id: id(),
+        app: app_id(),
+        user: user(),
+        platform: Platform::Ios,
+        token_fingerprint: Some("0badf00d".into()),
+        token_chars: 64,
+        tracked: true,
+        outcome: Outcome::Failed(FailureReason::DryRunSendingFailed),
+        answer: Some(ProviderAnswer {
+            provider: Provider::Apns,
+            environment: Some(Environment::Sandbox),
+            provider_id: Some("8d1e".into()),
+            ..answer()
+        }),
+        hint: Some("hint".into()),
+        callback: Some(CallbackReport {
+            result: CallbackResult::Failed { reason: "timed out".into() },
+            at: AT,
+            took: Duration::from_micros(1_500),
+        }),
+        accepted_at: AT,
+        ended_at: AT.plus(Duration::from_secs(2)),
+        attempts: 3,
+    }
+}
+
+fn device() -> Device {
+    Device {
+        id: id(),
+        app: app_id(),
+        user: user(),
+        token: token(),
+        environment: Some(Environment::Sandbox),
+        registered_at: AT,
+        verified_at: AT.plus(Duration::from_millis(5)),
+        last_seen_at: AT.plus(Duration::from_millis(9)),
+        answer: Some(answer()),
+    }
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        id: id(),
+        org: OrgId::from_bytes([0x0e; 16]),
+        app: app_id(),
+        order: order(),
+        outcome: Outcome::Failed(FailureReason::ApiTokenNotValid),
+        ended_at: AT,
+    }
+}
+
+fn app() -> App {
+    App {
+        id: app_id(),
+        org: OrgId::from_bytes([0x0e; 16]),
+        name: "Shop".into(),
+        description: "d".into(),
+        ios: Some(IosSide {
+            mode: IosMode::Auto,
+            bundle_id: "com.example".into(),
+            auth: IosAuth::Key {
+                key_id: "KEY".into(),
+                team_id: "TEAM".into(),
+                p8: Sealed(vec![7, 255]),
+            },
+        }),
+        android: Some(AndroidSide {
+            project_id: "p".into(),
+            client_email: "e@p".into(),
+            service_account: Sealed(vec![9]),
+        }),
+        webhook_secret: Sealed(vec![1, 2]),
+        created_at: AT,
+        updated_at: AT,
+        deleted_at: Some(AT),
+    }
+}
+
+fn org() -> Org {
+    Org { id: OrgId::from_bytes([0x0e; 16]), name: "Contoso".into(), created_at: AT }
+}
+
+fn api_token() -> TokenRecord {
+    TokenRecord {
+        id: TokenId::from_bytes([0x70; 16]),
+        org: OrgId::from_bytes([0x0e; 16]),
+        app: app_id(),
+        hash: TokenHash::from_bytes([0xcd; 32]),
+        name: "n".into(),
+        created_at: AT,
+        expires_at: Some(AT),
+        revoked_at: None,
+    }
+}
+
+fn pending() -> PendingRow {
+    PendingRow { commit: 300, due: AT, platform: Platform::Android }
+}
+
+type Decode<T> = fn(&[u8]) -> Result<T, StoreError>;
+
+const READ_REGISTRATION: Decode<Registration> =
+    |bytes| decode_registration(lane(), AT.plus(Duration::from_secs(1)), id(), bytes);
+const READ_OUTCOME: Decode<Ended> = |bytes| decode_outcome(app_id(), id(), bytes);
+const READ_DEVICE: Decode<Device> = |bytes| decode_device(app_id(), token(), bytes);
+const READ_DELIVERY: Decode<Delivery> = |bytes| decode_delivery(id(), bytes);
+const READ_ORG: Decode<Org> = |bytes| decode_org(org().id, bytes);
+const READ_APP: Decode<App> = |bytes| decode_app(app_id(), bytes);
+const READ_TOKEN: Decode<TokenRecord> = |bytes| decode_token(api_token().id, bytes);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The value is written as these bytes and read back from them; no part of them is a row, nor are
+/// they with more behind them, and no change of a byte makes the reader panic.
+fn holds<T: PartialEq + Debug>(value: &T, written: &[u8], read: Decode<T>, golden: &str) {
+    assert_eq!(hex(written), golden, "{value:?}");
+    assert_eq!(&read(written).unwrap(), value);
+    for length in 0..written.len() {
+        assert!(matches!(read(&written[..length]), Err(StoreError::Corrupt(_))), "cut to {length}");
+    }
+    let longer = [written, &[0]].concat();
+    assert!(matches!(read(&longer), Err(StoreError::Corrupt(_))));
+    for at in 0..written.len() {
+        for with in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+            let mut changed = written.to_vec();
+            changed[at] = with;
+            drop(read(&changed));
+        }
+    }
+    let mut newer = written.to_vec();
+    newer[0] = VERSION + 1;
+    let Err(StoreError::Corrupt(message)) = read(&newer) else { panic!("not of this version") };
+    assert!(message.contains("encoding 2"), "{message}");
+}
+
+#[test]
+fn rows_of_format_1_are_read_for_ever() {
+    let full = registration();
+    holds(&full, &encode_registration(&full), READ_REGISTRATION, GOLDEN[0]);
+    let plain = plain_registration();
+    holds(&plain, &encode_registration(&plain), READ_REGISTRATION, GOLDEN[1]);
+    holds(&ended(), &encode_outcome(&ended()), READ_OUTCOME, GOLDEN[2]);
+    holds(&device(), &encode_device(&device()), READ_DEVICE, GOLDEN[3]);
+    holds(&delivery(), &encode_delivery(&delivery()), READ_DELIVERY, GOLDEN[4]);
+    holds(&org(), &encode_org(&org()), READ_ORG, GOLDEN[5]);
+    holds(&app(), &encode_app(&app()), READ_APP, GOLDEN[6]);
+    holds(&api_token(), &encode_token(&api_token()), READ_TOKEN, GOLDEN[7]);
+    holds(&pending(), &encode_pending(pending()), decode_pending, GOLDEN[8]);
+    holds(&300, &encode_mark(300), decode_mark, GOLDEN[9]);
+    assert_eq!(hex(&encode_history(AT)), GOLDEN[10]);
+}
+
+#[test]
+fn what_a_status_query_and_the_retention_read_comes_first() {
+    let row = encode_outcome(&ended());
+    assert_eq!(status(&row).unwrap(), (ended().ended_at, Some(ended().outcome)));
+    let untracked = encode_outcome(&Ended { tracked: false, ..ended() });
+    assert_eq!(status(&untracked).unwrap(), (ended().ended_at, None));
+    assert_eq!(ended_at(&row).unwrap(), ended().ended_at);
+    assert_eq!(ended_at(&encode_history(AT)).unwrap(), AT);
+    assert_eq!(registered_by(&encode_device(&device())).unwrap(), id());
+}
+
+#[test]
+fn every_result_of_a_callback_is_read_back() {
+    for result in [
+        CallbackResult::Attempted,
+        CallbackResult::Delivered { status: 204 },
+        CallbackResult::Answered { status: 500 },
+        CallbackResult::Failed { reason: "no".into() },
+    ] {
+        let callback = Some(CallbackReport { result, at: AT, took: Duration::ZERO });
+        let ended = Ended { callback, ..ended() };
+        assert_eq!(READ_OUTCOME(&encode_outcome(&ended)).unwrap(), ended);
+    }
+}
+
+#[test]
+fn every_outcome_is_read_back() {
+    let failures = FailureReason::ALL.into_iter().map(Outcome::Failed);
+    for outcome in failures.chain([Outcome::Success]) {
+        let ended = Ended { outcome, ..ended() };
+        assert_eq!(READ_OUTCOME(&encode_outcome(&ended)).unwrap(), ended);
+    }
+}
+
+/// Never change one of these: they are on somebody's disk.
+const GOLDEN: [&str; 11] = [
+    // registration
+    "010e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e074ac3bc7267656e000566636d3a540170707070707070\
+     70707070707070707001011368747470733a2f2f612e6578616d706c652f78010203040506070804\
+     63326c6e010200ff9af1d9a2a33202019af1d9a2a33201ac020101000194030c554e524547495354\
+     455245440104676f6e6500",
+    // registration without options
+    "010e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e074ac3bc7267656e0188270000009af1d9a2a332000000\
+     00",
+    // outcome
+    "01ea80daa2a3320102074ac3bc7267656e000108306261646630306440010001010194030c554e52\
+     4547495354455245440104676f6e65010438643165010468696e7401030974696d6564206f75749a\
+     f1d9a2a332dc0b9af1d9a2a33203",
+    // device
+    "011d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d074ac3bc7267656e01019af1d9a2a3329ff1d9a2a332a3\
+     f1d9a2a3320101000194030c554e524547495354455245440104676f6e6500",
+    // callback
+    "010e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0ea0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a01368747470733a\
+     2f2f612e6578616d706c652f7801020304050607080463326c6e010200ff059af1d9a2a332",
+    // organization
+    "0107436f6e746f736f9af1d9a2a332",
+    // app
+    "010e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0453686f70016401020b636f6d2e6578616d706c650003\
+     4b4559045445414d0207ff0101700365407001090201029af1d9a2a3329af1d9a2a332019af1d9a2\
+     a332",
+    // api token
+    "010e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0ea0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0cdcdcdcdcdcdcd\
+     cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd016e9af1d9a2a332019af1d9a2a332\
+     00",
+    // pending
+    "01ac029af1d9a2a33201",
+    // cleanup
+    "01ac02",
+    // history
+    "019af1d9a2a332",
+];

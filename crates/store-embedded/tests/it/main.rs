@@ -1,5 +1,9 @@
 //! The embedded store: the conformance suite, and what only an embedded store promises.
 
+mod damage;
+mod faults;
+mod hands;
+mod opening;
 mod place;
 
 mod suite {

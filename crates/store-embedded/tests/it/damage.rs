@@ -1,0 +1,164 @@
+//! What is damaged is never taken for what was never there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pushroll_domain::{Store, StoreError};
+use pushroll_store_embedded::OpenError;
+use pushroll_store_suite::World;
+
+use crate::place::Place;
+
+const ACCEPTED: u64 = 1_000;
+const LOG_BLOCK: usize = 32 * 1024;
+
+/// The largest file of this kind.
+fn largest(dir: &Path, kind: &str) -> PathBuf {
+    let files = fs::read_dir(dir.join("rocksdb")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|is| is == kind));
+    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+/// A closed store with pending registrations, one commit each.
+async fn filled() -> Place {
+    let place = Place::new();
+    let world = World::new(Arc::new(place.open())).await;
+    for n in 0..ACCEPTED {
+        let one = world.made(&world.ios(&format!("user {n}"), &format!("{n:064x}")));
+        world.accept_all(&[one], false).await;
+    }
+    world.store.close().await;
+    place
+}
+
+/// How many registrations are pending after a file of the closed store has been changed.
+async fn pending_after(kind: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Result<u64, OpenError> {
+    let place = filled().await;
+    if kind == "sst" {
+        // The second opening has written into tables what the first one left in the log.
+        place.open().close().await;
+    }
+    let file = largest(place.dir.path(), kind);
+    let mut bytes = fs::read(&file).unwrap();
+    damage(&mut bytes);
+    fs::write(&file, bytes).unwrap();
+    let store = place.try_open(place.settings())?;
+    let lanes = store.lanes().await.unwrap();
+    Ok(lanes.iter().map(|load| load.pending).sum())
+}
+
+#[track_caller]
+fn refuses(opened: Result<u64, OpenError>) {
+    let Err(OpenError::Corrupt { path, reason }) = opened else {
+        panic!("a damaged store is opened: {opened:?}");
+    };
+    let message = OpenError::Corrupt { path: path.clone(), reason }.to_string();
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+    assert!(message.contains("put a backup in its place"), "{message}");
+}
+
+#[tokio::test]
+async fn a_changed_bit_in_the_middle_of_the_log_refuses_to_start() {
+    refuses(
+        pending_after("log", |log| {
+            let middle = log.len() / 2;
+            log[middle] ^= 1;
+        })
+        .await,
+    );
+}
+
+#[tokio::test]
+async fn a_lost_block_in_the_middle_of_the_log_refuses_to_start() {
+    refuses(
+        pending_after("log", |log| {
+            let middle = log.len() / 2 / LOG_BLOCK * LOG_BLOCK;
+            log[middle..middle + LOG_BLOCK].fill(0);
+        })
+        .await,
+    );
+}
+
+/// The engine alone passes over some of these.
+#[tokio::test]
+async fn records_that_turned_into_zeros_refuse_to_start() {
+    refuses(
+        pending_after("log", |log| {
+            // From the beginning of the first record of the store to the end of its block.
+            log[..LOG_BLOCK].fill(0);
+        })
+        .await,
+    );
+}
+
+#[tokio::test]
+async fn a_torn_end_of_the_log_is_the_end() {
+    let pending = pending_after("log", |log| log.truncate(log.len() - 100)).await.unwrap();
+    assert_eq!(pending, ACCEPTED - 1);
+}
+
+#[tokio::test]
+async fn room_that_was_reserved_behind_the_log_is_no_damage() {
+    let pending = pending_after("log", |log| log.extend([0; 3 * LOG_BLOCK])).await.unwrap();
+    assert_eq!(pending, ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_changed_bit_in_a_table_is_noticed() {
+    let place = filled().await;
+    place.open().close().await;
+    let mut noticed = 0;
+    let tables = fs::read_dir(place.dir.path().join("rocksdb")).unwrap();
+    let tables = tables.map(|entry| entry.unwrap().path());
+    for table in tables.filter(|path| path.extension().is_some_and(|is| is == "sst")) {
+        let good = fs::read(&table).unwrap();
+        for at in [10, good.len() / 3, good.len() / 2] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            fs::write(&table, bytes).unwrap();
+            noticed += u32::from(is_noticed(&place).await);
+        }
+        fs::write(&table, good).unwrap();
+    }
+    assert!(noticed > 0);
+    assert!(!is_noticed(&place).await);
+}
+
+/// Whether damage is noticed, at the opening or at reading; nothing is lost in silence.
+async fn is_noticed(place: &Place) -> bool {
+    let store = match place.try_open(place.settings()) {
+        Ok(store) => store,
+        Err(OpenError::Corrupt { .. }) => return true,
+        Err(other) => panic!("it is damage: {other}"),
+    };
+    let now = pushroll_domain::Clock::now(&*place.clock).plus(std::time::Duration::from_secs(60));
+    let mut found = 0;
+    for load in store.lanes().await.unwrap() {
+        match store.take_due(load.lane, now, usize::MAX).await {
+            Ok(taken) => found += taken.len() as u64,
+            Err(StoreError::Corrupt(_)) => return true,
+            Err(other) => panic!("it is damage: {other}"),
+        }
+    }
+    assert_eq!(found, ACCEPTED, "registrations are lost in silence");
+    false
+}
+
+#[tokio::test]
+async fn a_store_without_the_file_that_names_its_state_is_not_made_anew() {
+    let place = filled().await;
+    fs::remove_file(place.dir.path().join("rocksdb/CURRENT")).unwrap();
+    let Err(OpenError::Corrupt { reason, .. }) = place.try_open(place.settings()) else {
+        panic!("it is opened");
+    };
+    assert!(reason.contains("CURRENT is missing"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_missing_table_refuses_to_start() {
+    let place = filled().await;
+    place.open().close().await;
+    fs::remove_file(largest(place.dir.path(), "sst")).unwrap();
+    assert!(place.try_open(place.settings()).is_err());
+}
