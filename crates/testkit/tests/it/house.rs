@@ -23,9 +23,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 const EVERYTHING: &[&str] = &["*"];
 
 /// Libraries that only these crates of ours may use, outside of their tests.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 5] = [
     ("rocksdb", &["pushroll-store-embedded"]),
-    ("axum", &["pushroll-http-api", "pushroll-bench"]),
     ("h2", &["pushroll-providers", "pushroll-simulator"]),
     ("hickory-resolver", &["pushroll-webhook"]),
     ("anyhow", &["pushroll", "pushroll-simulator", "pushroll-testkit", "pushroll-bench"]),
