@@ -126,7 +126,9 @@ pub trait Store: Send + Sync + 'static {
     /// `last_seen_at` and nothing else), whether a later cleanup covers it (success, nothing
     /// stored), whether the user has too many devices in the app (`FailedToStoreDevice`), else store the device;
     /// record the outcome if it failed or is tracked, enqueue its callback if it has one, and
-    /// remove it from its queue. Nothing happens to those that are no longer pending.
+    /// remove it from its queue. Nothing happens to those that are no longer pending. A failure is
+    /// recorded as it is given, without a look at the devices; a device was last seen when the newest of
+    /// its registrations was accepted.
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Finished>, StoreError>;
 
     /// Removes devices, and sees to it that registrations accepted before, by the order of commits,

@@ -304,7 +304,15 @@ impl<'a> Group<'a> {
         // A record's head and the lengths of key and value take some 12 bytes.
         let mut batch =
             WriteBatch::with_capacity_bytes(self.bytes + 12 * self.operations.len() + 64);
-        for operation in &self.operations {
+        let mut order: Vec<usize> = (0..self.operations.len()).collect();
+        if !self.operations.iter().any(|one| matches!(one.action, Action::DeleteTo(_))) {
+            // Neighbours are inserted one after the other. Changes of one key keep their order.
+            order.sort_unstable_by_key(|at| {
+                let one = &self.operations[*at];
+                (one.column as usize, one.key.as_slice(), *at)
+            });
+        }
+        for operation in order.into_iter().map(|at| &self.operations[at]) {
             let column = self.columns.get(operation.column);
             match &operation.action {
                 Action::Put(value) => batch.put_cf(column, &operation.key, value),

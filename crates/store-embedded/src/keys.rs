@@ -70,6 +70,13 @@ pub(crate) fn pending(
     joined([user, &token.0, id.as_bytes()])
 }
 
+/// The user in a pending key, as [`user`] writes it.
+pub(crate) fn user_in(key: &PendingKey) -> [u8; USER_PREFIX] {
+    let mut user = [0; USER_PREFIX];
+    user.copy_from_slice(&key[..USER_PREFIX]);
+    user
+}
+
 /// All pending registrations that are equal to one with this token.
 pub(crate) fn equals(user: &[u8; USER_PREFIX], token: TokenDigest) -> [u8; 48] {
     joined([user, &token.0])

@@ -3,12 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pushroll_domain::{
     App, AppId, Device, Directory, Ended, Org, OrgId, Page, PageRequest, Registration,
-    RegistrationId, RegistrationView, Standing, Status, StoreError, Timestamp, TokenId,
-    TokenRecord, UserId,
+    RegistrationId, RegistrationView, Standing, Status, StoreError, TokenId, TokenRecord, UserId,
 };
 use rocksdb::{DB, DBRawIterator, ReadOptions, Snapshot};
 
@@ -16,7 +14,7 @@ use crate::apply::{marks_of, pending_key};
 use crate::columns::{Column, Columns};
 use crate::health::fault_of;
 use crate::keys::{self, USER_PREFIX};
-use crate::retention;
+use crate::retention::Kept;
 use crate::rows;
 
 /// What a status query says of each id.
@@ -25,8 +23,7 @@ pub(crate) fn statuses(
     columns: Columns<'_>,
     app: AppId,
     ids: &[RegistrationId],
-    retention: Duration,
-    now: Timestamp,
+    kept: Kept,
 ) -> Result<Vec<Status>, StoreError> {
     // An id of another version was never handed out: there is nothing to look for.
     let known: Vec<_> = ids
@@ -44,9 +41,7 @@ pub(crate) fn statuses(
             return Ok(Status::Pending);
         };
         Ok(match rows::status(&row)? {
-            (at, Some(outcome)) if !retention::is_over(at, retention, now) => {
-                Status::Ended(outcome)
-            }
+            (at, Some(outcome)) if !kept.is_over(at) => Status::Ended(outcome),
             _ => Status::Pending,
         })
     };
@@ -75,7 +70,7 @@ fn standing(
     let Some(token) = registration.claimed.token() else { return Ok(Standing::Free) };
     let own_key = pending_key(registration);
     let older = oldest_equal(db, columns, equals, &own_key)?;
-    let device = keys::device(own_key[..USER_PREFIX].try_into().unwrap_or(&[0; 32]), token);
+    let device = keys::device(&keys::user_in(&own_key), token);
     let device = db.get_pinned_cf(columns.get(Column::Devices), device);
     if let Some(row) = device.map_err(|e| fault_of(&e))? {
         let id = rows::registered_by(&row)?;
@@ -157,8 +152,7 @@ pub(crate) fn registrations_of_user(
     app: AppId,
     user: &UserId,
     page: &PageRequest,
-    retention: Duration,
-    now: Timestamp,
+    kept: Kept,
 ) -> Result<Page<RegistrationView>, StoreError> {
     // A registration is in one of the two lists in whatever moment this looks.
     let snapshot = db.snapshot();
@@ -189,13 +183,12 @@ pub(crate) fn registrations_of_user(
     for Reverse((_, key)) in newest {
         views.extend(queued(&snapshot, columns, app, &key)?.map(RegistrationView::Pending));
     }
-    let ended = ended_of_user(&snapshot, db, columns, &prefix, before, wanted, retention, now)?;
+    let ended = ended_of_user(&snapshot, db, columns, &prefix, before, wanted, kept)?;
     views.extend(ended.into_iter().map(|ended| RegistrationView::Ended(Box::new(ended))));
     views.sort_by_key(|view| Reverse(view_id(view)));
     Ok(cut(views, page.limit, view_id))
 }
 
-#[allow(clippy::too_many_arguments)]
 fn ended_of_user(
     snapshot: &Snapshot<'_>,
     db: &DB,
@@ -203,8 +196,7 @@ fn ended_of_user(
     prefix: &[u8; USER_PREFIX],
     before: Option<RegistrationId>,
     wanted: usize,
-    retention: Duration,
-    now: Timestamp,
+    kept: Kept,
 ) -> Result<Vec<Ended>, StoreError> {
     let mut options = ReadOptions::default();
     options.set_snapshot(snapshot);
@@ -221,7 +213,7 @@ fn ended_of_user(
         let (Some(app), Some(id)) = (keys::app_of(key), keys::id_of(key)) else {
             return Err(rows::corrupt("outcome"));
         };
-        if id < before && !retention::is_over(rows::ended_at(row)?, retention, now) {
+        if id < before && !kept.is_over(rows::ended_at(row)?) {
             let row = snapshot
                 .get_cf(columns.get(Column::Outcomes), keys::outcome(app, id))
                 .map_err(|e| fault_of(&e))?;
@@ -239,8 +231,7 @@ pub(crate) fn registration(
     columns: Columns<'_>,
     app: AppId,
     id: RegistrationId,
-    retention: Duration,
-    now: Timestamp,
+    kept: Kept,
 ) -> Result<Option<RegistrationView>, StoreError> {
     let Some(shard_bits) = id.shard_bits() else { return Ok(None) };
     let snapshot = db.snapshot();
@@ -268,7 +259,7 @@ pub(crate) fn registration(
         .map_err(|e| fault_of(&e))?;
     let Some(row) = row else { return Ok(None) };
     let ended = rows::decode_outcome(app, id, &row)?;
-    let is_over = retention::is_over(ended.ended_at, retention, now);
+    let is_over = kept.is_over(ended.ended_at);
     Ok((!is_over).then(|| RegistrationView::Ended(Box::new(ended))))
 }
 

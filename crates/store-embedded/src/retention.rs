@@ -14,9 +14,20 @@ use crate::rows;
 
 const NAME: &CStr = c"pushroll.drops-ended";
 
-/// Whether what ended then is over now.
-pub(crate) fn is_over(ended_at: Timestamp, retention: Duration, now: Timestamp) -> bool {
-    now >= ended_at.plus(retention)
+/// How long outcomes are kept, and what time it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// How long.
+    pub(crate) retention: Duration,
+    /// Now.
+    pub(crate) now: Timestamp,
+}
+
+impl Kept {
+    /// Whether what ended then is over.
+    pub(crate) fn is_over(self, ended_at: Timestamp) -> bool {
+        self.now >= ended_at.plus(self.retention)
+    }
 }
 
 /// How old a table may get before it is merged, if only to drop what is over.
@@ -41,7 +52,7 @@ impl CompactionFilterFactory for DropsEnded {
     type Filter = Filter;
 
     fn create(&mut self, _context: CompactionFilterContext) -> Filter {
-        Filter { retention: self.retention, now: self.clock.now() }
+        Filter(Kept { retention: self.retention, now: self.clock.now() })
     }
 
     fn name(&self) -> &CStr {
@@ -50,17 +61,12 @@ impl CompactionFilterFactory for DropsEnded {
 }
 
 /// The filter of one merge.
-pub(crate) struct Filter {
-    retention: Duration,
-    now: Timestamp,
-}
+pub(crate) struct Filter(Kept);
 
 impl CompactionFilter for Filter {
     fn filter(&mut self, _level: u32, _key: &[u8], value: &[u8]) -> CompactionDecision {
         match rows::ended_at(value) {
-            Ok(ended_at) if is_over(ended_at, self.retention, self.now) => {
-                CompactionDecision::Remove
-            }
+            Ok(ended_at) if self.0.is_over(ended_at) => CompactionDecision::Remove,
             // What can't be read is kept for whoever looks into it.
             Ok(_) | Err(_) => CompactionDecision::Keep,
         }

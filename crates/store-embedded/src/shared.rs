@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::RwLock;
-use pushroll_domain::{Clock, StoreError};
+use pushroll_domain::{Clock, StoreError, Timestamp};
 use rocksdb::DB;
 
 use crate::columns::Columns;
 use crate::hands::Hands;
 use crate::health::Health;
 use crate::loads::Loads;
+use crate::retention::Kept;
 use crate::settings::EmbeddedSettings;
 
 /// Shared by the writer and everybody who asks.
@@ -27,6 +28,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What outcomes are kept at this time.
+    pub(crate) fn kept(&self, now: Timestamp) -> Kept {
+        Kept { retention: self.settings.outcome_retention, now }
+    }
+
     /// Reads from the engine, on this thread.
     pub(crate) fn read<T>(
         &self,

@@ -71,7 +71,8 @@ impl EmbeddedStore {
             settings,
         });
         let (sender, messages) = mpsc::channel();
-        let writer = Writer { shared: Arc::clone(&shared), messages, memory };
+        let writer =
+            Writer { shared: Arc::clone(&shared), messages, memory, room: Arc::clone(&room) };
         let thread = thread::Builder::new().name("store-writer".into());
         let writer = thread
             .spawn(|| writer.run())
@@ -323,15 +324,12 @@ impl Store for EmbeddedStore {
         ids: &[RegistrationId],
         now: Timestamp,
     ) -> Result<Vec<Status>, StoreError> {
-        let retention = self.shared.settings.outcome_retention;
+        let kept = self.shared.kept(now);
         if ids.len() <= FEW {
-            return self
-                .shared
-                .read(|db, columns| read::statuses(db, columns, app, ids, retention, now));
+            return self.shared.read(|db, columns| read::statuses(db, columns, app, ids, kept));
         }
         let ids = ids.to_vec();
-        self.read_long(move |_, db, columns| read::statuses(db, columns, app, &ids, retention, now))
-            .await
+        self.read_long(move |_, db, columns| read::statuses(db, columns, app, &ids, kept)).await
     }
 
     async fn add_hint(
@@ -383,8 +381,8 @@ impl Store for EmbeddedStore {
     ) -> Result<Page<RegistrationView>, StoreError> {
         let user = user.clone();
         self.read_long(move |shared, db, columns| {
-            let retention = shared.settings.outcome_retention;
-            read::registrations_of_user(db, columns, app, &user, &page, retention, now)
+            let kept = shared.kept(now);
+            read::registrations_of_user(db, columns, app, &user, &page, kept)
         })
         .await
     }
@@ -396,8 +394,8 @@ impl Store for EmbeddedStore {
         now: Timestamp,
     ) -> Result<Option<RegistrationView>, StoreError> {
         self.read_long(move |shared, db, columns| {
-            let retention = shared.settings.outcome_retention;
-            read::registration(db, columns, app, id, retention, now)
+            let kept = shared.kept(now);
+            read::registration(db, columns, app, id, kept)
         })
         .await
     }
@@ -454,7 +452,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn close(&self) {
-        // It can only fail when the runtime is stopping; then the drop waits for nothing either.
+        // Where the runtime is stopping, nobody waits; the writer closes all the same.
         drop(task::spawn_blocking(self.stop()).await);
         drop(self.lock.lock().take());
     }

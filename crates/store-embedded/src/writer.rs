@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pushroll_domain::StoreError;
 use rocksdb::WriteOptions;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::engine;
 use crate::group::{Effect, Group, Memory};
@@ -77,6 +77,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) messages: Receiver<Message>,
     pub(crate) memory: Memory,
+    /// The room in the queue of intentions.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 impl Writer {
@@ -86,8 +88,7 @@ impl Writer {
         let _closed = Closes(Arc::clone(&self.shared));
         while let Ok(Message::Job(first)) = self.messages.recv() {
             let next = self.commit(first);
-            metrics::gauge!("pushroll_store_callbacks_waiting")
-                .set(self.memory.callbacks.total() as f64);
+            self.show_queues();
             match next {
                 Next::GoOn => {}
                 Next::Close => return,
@@ -98,6 +99,14 @@ impl Writer {
                 }
             }
         }
+    }
+
+    fn show_queues(&self) {
+        let room = u64::from(self.shared.settings.commit_queue_items);
+        let waiting = room.saturating_sub(self.room.available_permits() as u64);
+        metrics::gauge!("pushroll_store_commit_queue_items").set(waiting as f64);
+        metrics::gauge!("pushroll_store_callbacks_waiting")
+            .set(self.memory.callbacks.total() as f64);
     }
 
     /// Commits this intention and what has gathered.

@@ -78,9 +78,12 @@ pub async fn a_batch_is_kept_whole(world: World) {
     world.store.put_app(world.an_app(other)).await.unwrap();
     let asked = |n: u32| {
         let (user, token) = (format!("user {}", n % 7), format!("{n:064x}"));
-        let mut asked =
-            if n % 2 == 0 { world.ios(&user, &token) } else { world.android(&user, &token) };
-        asked.app = (n % 5 == 0).then_some(other);
+        let mut asked = if n.is_multiple_of(2) {
+            world.ios(&user, &token)
+        } else {
+            world.android(&user, &token)
+        };
+        asked.app = n.is_multiple_of(5).then_some(other);
         asked
     };
     let batch: Vec<_> = (0..100).map(|n| world.made(&asked(n))).collect();

@@ -73,7 +73,8 @@ pub async fn devices_are_those_of_successes_whatever_happens_at_once(world: Worl
                     world.clean_up_token(&user, &asked.token).await;
                 }
                 let one = world.accept(&asked).await;
-                let one = if draw % 5 == 0 { pass_on(&world, one).await } else { Some(one) };
+                let one =
+                    if draw.is_multiple_of(5) { pass_on(&world, one).await } else { Some(one) };
                 let Some(one) = one else { continue };
                 let end = world.verify(&one).await;
                 ended.push((one.id, end));

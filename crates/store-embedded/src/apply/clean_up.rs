@@ -105,8 +105,7 @@ pub(super) fn covers(
 
 /// The keys of the marks that may cover a pending registration.
 pub(crate) fn marks_of(pending: &PendingKey) -> [Vec<u8>; 2] {
-    let mut user = [0; USER_PREFIX];
-    user.copy_from_slice(&pending[..USER_PREFIX]);
+    let user = keys::user_in(pending);
     let digest = TokenDigest::in_pending(pending);
     [keys::mark(&user, None), keys::mark(&user, Some(digest))]
 }

@@ -27,8 +27,7 @@ pub(crate) struct FinishItem {
 impl FinishItem {
     pub(crate) fn prepare(finish: Finish) -> Self {
         let pending = pending_key(&finish.registration);
-        let mut user = [0; USER_PREFIX];
-        user.copy_from_slice(&pending[..USER_PREFIX]);
+        let user = keys::user_in(&pending);
         let is_written =
             finish.registration.tracked || !matches!(finish.ending, Ending::Verified { .. });
         let token = finish.registration.claimed.token().filter(|_| is_written);

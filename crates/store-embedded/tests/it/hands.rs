@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use pushroll_domain::{Accept, Platform, Registration, StoreError};
+use pushroll_domain::{Accept, Platform, Registration, Store, StoreError};
 use pushroll_store_embedded::EmbeddedSettings;
 use pushroll_store_suite::World;
 use tokio::task::JoinSet;
@@ -99,4 +99,27 @@ async fn over_its_room_the_queue_refuses_registrations_and_lets_everything_else_
         (0..9).map(|n| world.made(&world.ios("ann", &format!("{n:02x}")))).collect();
     world.accept_all(&batch, true).await;
     assert_eq!(world.store.waiting(world.app), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mark_of_a_cleanup_goes_with_the_last_registration_that_it_covers() {
+    let place = Place::new();
+    let store = Arc::new(place.open());
+    let world = World::new(Arc::clone(&store) as Arc<dyn Store>).await;
+    world.clean_up("ann").await;
+    assert_eq!(store.rows("marks").unwrap(), 0, "there is nothing to cover");
+    let first = world.accept(&world.ios("ann", "a1")).await;
+    let second = world.accept(&world.ios("ann", "a2")).await;
+    world.clean_up("ann").await;
+    world.clean_up_token("ann", "a2").await;
+    world.clean_up_token("ann", "a3").await;
+    assert_eq!(store.rows("marks").unwrap(), 2);
+    let newer = world.accept(&world.ios("ann", "a1")).await;
+    world.verify(&second).await;
+    assert_eq!(store.rows("marks").unwrap(), 1);
+    world.verify(&newer).await;
+    assert_eq!(store.rows("marks").unwrap(), 1);
+    world.fail(&first).await;
+    assert_eq!(store.rows("marks").unwrap(), 0);
+    assert_eq!(world.tokens("ann").await, ["a1"]);
 }
