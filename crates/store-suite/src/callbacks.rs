@@ -17,6 +17,10 @@ fn room(limit: usize, per_host: usize) -> DeliveryRoom {
     DeliveryRoom { limit, per_host, under_way: Vec::new() }
 }
 
+fn room_for_all() -> DeliveryRoom {
+    room(1_000, 1_000)
+}
+
 impl World {
     /// A registration that has ended so long ago, with a callback to this host.
     async fn called_back(&self, host: u64, ended_ms_ago: i64) -> Arc<Registration> {
@@ -178,6 +182,7 @@ pub async fn a_busy_host_does_not_hold_up_the_others(world: World) {
     let room = DeliveryRoom { limit: 10, per_host: 5, under_way: busy };
     assert_eq!(set(world.begun_ids(room).await), ids);
     assert_eq!(world.store.deliveries_waiting().await.unwrap(), 50);
+    assert_eq!(world.begin(room_for_all()).await.len(), 50, "when it is no longer busy");
 }
 
 /// After a crash nothing more is known.
