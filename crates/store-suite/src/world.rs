@@ -57,6 +57,10 @@ impl World {
     ///
     /// # Panics
     /// When the store fails.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a world begins now; from then on it has its own time"
+    )]
     pub async fn new(store: Arc<dyn Store>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
         let now = Timestamp::from_millis(u64::try_from(now.as_millis()).expect("in 64 bits"));

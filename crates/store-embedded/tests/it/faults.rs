@@ -100,8 +100,11 @@ async fn survives(world: &World, fail: impl AsyncFn(), heal: impl AsyncFn()) {
 
     let refused = [world.made(&world.ios("carl", "c1")), world.made(&world.ios("carl", "c2"))];
     let accept = |at: usize, taken| Accept { registration: Arc::clone(&refused[at]), taken };
-    let answer = store.accept(vec![accept(0, true), accept(1, false)]).await;
-    assert!(is_unavailable(&answer), "{answer:?}");
+    // The write of the first may have gone through before its sync failed.
+    for accept in [accept(0, false), accept(1, true)] {
+        let answer = store.accept(vec![accept]).await;
+        assert!(is_unavailable(&answer), "{answer:?}");
+    }
     let finish = world.a_finish(&mine, verified());
     let answer = store.finish(vec![finish]).await;
     assert!(is_unavailable(&answer), "{answer:?}");
@@ -117,7 +120,7 @@ async fn survives(world: &World, fail: impl AsyncFn(), heal: impl AsyncFn()) {
     // In hand is what was in hand; what was refused may have been kept, and is then in nobody's.
     let kept = store.take_due(lane, world.now, 9).await.unwrap();
     let ids: Vec<_> = kept.iter().map(|one| one.id).collect();
-    assert!(ids.is_empty() || ids == refused.each_ref().map(|one| one.id), "{ids:?}");
+    assert!(ids.iter().all(|id| refused.iter().any(|one| one.id == *id)), "{ids:?}");
     let mut in_hand = 0;
     for one in [&mine, &taken] {
         in_hand +=
