@@ -49,8 +49,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
     let mut response = Response::new(Empty::new());
     let body = request.into_body().collect().await.map(|body| body.to_bytes());
     let accepted = body.is_ok_and(|body| is_a_registration(&body));
-    *response.status_mut() =
-        if accepted { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
+    *response.status_mut() = if accepted { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
     Ok(response)
 }
 

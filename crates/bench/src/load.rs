@@ -52,12 +52,8 @@ pub async fn run(
     let workers: Vec<_> = (0..connections)
         .map(|_| tokio::spawn(worker(port, Arc::clone(&requests), Arc::clone(&next))))
         .collect();
-    let mut figures = Figures {
-        accepted: 0,
-        refused: 0,
-        took: Duration::ZERO,
-        latencies: Histogram::new(3)?,
-    };
+    let mut figures =
+        Figures { accepted: 0, refused: 0, took: Duration::ZERO, latencies: Histogram::new(3)? };
     for worker in workers {
         let (accepted, refused, latencies) = worker.await??;
         figures.accepted += accepted;

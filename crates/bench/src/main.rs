@@ -11,7 +11,10 @@ mod process;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "pushroll-bench", about = "Measures Pushroll side by side with what it is built on")]
+#[command(
+    name = "pushroll-bench",
+    about = "Measures Pushroll side by side with what it is built on"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
