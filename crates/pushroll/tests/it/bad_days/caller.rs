@@ -49,10 +49,8 @@ impl Caller {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, NoAnswer> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", self.address.to_string());
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", self.address.to_string());
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }

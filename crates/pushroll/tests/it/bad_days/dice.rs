@@ -14,7 +14,8 @@ impl Dice {
         let seed = match given {
             Some(text) => text.parse().expect("PUSHROLL_TEST_SEED is a number"),
             None => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+                let since =
+                    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
                 since.as_secs() ^ u64::from(since.subsec_nanos()) << 20
             }
         };

@@ -42,7 +42,8 @@ impl Synced {
             let (kind, rest) = line.split_once(' ').expect("a line of the journal");
             if kind == "F" {
                 let mut parts = rest.splitn(3, ' ');
-                let mut number = || parts.next().and_then(|part| part.parse().ok()).expect("a number");
+                let mut number =
+                    || parts.next().and_then(|part| part.parse().ok()).expect("a number");
                 let (inode, length): (u64, u64) = (number(), number());
                 let known = synced.files.entry(inode).or_default();
                 *known = length.max(*known);

@@ -31,18 +31,20 @@ trait Disk {
 /// Lets the disk of a server under load fail several times, and looks at everything in the end, and again after a
 /// kill: what a failed write has left behind must not be in the way of the next start.
 async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut Dice) {
+    let mut started = OffsetDateTime::now_utc();
     let receiver = Receiver::start().await;
     let url = receiver.url("/status/");
     let mut admin = Admin::of(place.address());
     let app = admin.make_app(&place.simulator).await;
     let other = admin.make_app_of(&app.org, &place.simulator).await;
     let apps = vec![app, other];
-    let load = Load::new(place.address(), apps.clone(), Some(url.clone()));
+    let load = Load::in_haste(place.address(), apps.clone(), Some(url.clone()));
     let clients = load.clients(CLIENTS, dice);
     let mut failing = Vec::new();
     for _ in 0..3 {
         load.answers(60 + dice.below(60)).await;
-        let from = OffsetDateTime::now_utc();
+        // An attempt is recorded with the time at which it was asked for.
+        let from = OffsetDateTime::now_utc() - Duration::from_secs(1);
         disk.fail();
         load.unavailable_answers(3).await;
         says_so(place, &apps[0]).await;
@@ -64,7 +66,8 @@ async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut
         let held = settle::hold_to(place.address(), &apps, &ledger).await;
         let ended = held.unwrap_or_else(|faults| panic!("{life}: {faults:#?}"));
         let came = || callbacks::ids(&receiver);
-        let missing = callbacks::never_made(came, &mut admin, &apps, &ledger, &ended).await;
+        let missing =
+            callbacks::never_made(came, started, &mut admin, &apps, &ledger, &ended).await;
         for (id, at) in missing {
             // The attempt was recorded, and the answer of the disk was that it was not.
             let known = failing.iter().any(|failing| failing.contains(&at));
@@ -78,6 +81,7 @@ async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut
         let before = seen.get_or_insert_with(|| outcomes.clone());
         assert_eq!(*before, outcomes, "{life}");
         server.kill();
+        started = OffsetDateTime::now_utc();
         server = place.start().await;
     }
 }
@@ -120,7 +124,8 @@ async fn survive_on_a_disk_that_fails(test: &str, fault: DiskFault) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_writes_are_cut_short_requests_get_503_and_afterwards_all_goes_on_without_a_restart() {
+async fn while_writes_are_cut_short_requests_get_503_and_afterwards_all_goes_on_without_a_restart()
+{
     survive_on_a_disk_that_fails("full disk", DiskFault::Full).await;
 }
 
@@ -169,7 +174,9 @@ impl Drop for SmallDisk {
 async fn on_a_disk_that_is_really_full_it_is_the_same() {
     let mut place = Place::new().await;
     let Some(disk) = SmallDisk::mount(&place.path("small")) else {
-        return eprintln!("NOT RUN: mounting a tmpfs takes root; the shim's tests stand for this one");
+        return eprintln!(
+            "NOT RUN: mounting a tmpfs takes root; the shim's tests stand for this one"
+        );
     };
     let mut dice = Dice::thrown("really full disk");
     prepare(&mut place);

@@ -41,7 +41,12 @@ pub fn prepare(place: &mut Place) {
 }
 
 /// Asks for the outcomes of what was accepted, over and over, and remembers them.
-async fn watch(load: Arc<Load>, mut dice: Dice, address: std::net::SocketAddr, stop: CancellationToken) -> BTreeMap<String, Status> {
+async fn watch(
+    load: Arc<Load>,
+    mut dice: Dice,
+    address: std::net::SocketAddr,
+    stop: CancellationToken,
+) -> BTreeMap<String, Status> {
     let mut caller = Caller::of(address);
     let mut seen: BTreeMap<String, Status> = BTreeMap::new();
     while !stop.is_cancelled() {
@@ -51,9 +56,8 @@ async fn watch(load: Arc<Load>, mut dice: Dice, address: std::net::SocketAddr, s
             sleep(Duration::from_millis(5)).await;
             continue;
         }
-        let chosen: Vec<&str> = (0..100)
-            .map(|_| ids[dice.below(ids.len() as u64) as usize].as_str())
-            .collect();
+        let chosen: Vec<&str> =
+            (0..100).map(|_| ids[dice.below(ids.len() as u64) as usize].as_str()).collect();
         let statuses = settle::statuses(&mut caller, &load.apps[app], &chosen).await;
         for (id, status) in chosen.iter().zip(statuses.into_iter().flatten()) {
             if let Some(before) = seen.get(*id) {
@@ -136,6 +140,7 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_
     }
     eprintln!("{} kills in {:?}", killed_at.len(), begun.elapsed());
 
+    let started = OffsetDateTime::now_utc();
     let _server = place.start().await;
     load.room.close();
     clients.join_all().await;
@@ -158,16 +163,21 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_
 
     let mut admin = Admin::of(place.address());
     let came = || callbacks::ids(&receiver);
-    let missing = callbacks::never_made(came, &mut admin, &apps, &ledger, &ended).await;
+    let missing = callbacks::never_made(came, started, &mut admin, &apps, &ledger, &ended).await;
     let came = callbacks::by_id(receiver.received()).expect("no callback twice");
     let faults = callbacks::faults(&came, &ended, &apps, &ledger, &url);
     assert!(faults.is_empty(), "{faults:#?}");
     for (id, at) in &missing {
-        let in_a_kill = |kill: &OffsetDateTime| at <= kill && *kill - *at < callbacks::ATTEMPT_TAKES;
+        let in_a_kill =
+            |kill: &OffsetDateTime| at <= kill && *kill - *at < callbacks::ATTEMPT_TAKES;
         assert!(killed_at.iter().any(in_a_kill), "the callback of {id} at {at} was not killed");
     }
     let most = killed_at.len() * CALLBACKS_AT_ONCE;
-    assert!(missing.len() <= most, "{} callbacks missing, at most {most} were under way", missing.len());
+    assert!(
+        missing.len() <= most,
+        "{} callbacks missing, at most {most} were under way",
+        missing.len()
+    );
     let answered = load.answered.load(Ordering::Relaxed);
     eprintln!(
         "{} people, {answered} requests answered, {} registrations, {} callbacks came, {} were under way in a \

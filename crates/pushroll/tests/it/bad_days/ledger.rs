@@ -63,7 +63,10 @@ pub struct Registered {
 pub enum Deed {
     Registered(Registered),
     /// A cleanup of one device token, or of all.
-    CleanedUp { token: Option<String>, known: Known<()> },
+    CleanedUp {
+        token: Option<String>,
+        known: Known<()>,
+    },
 }
 
 /// Everything that was asked.
@@ -127,14 +130,16 @@ impl Deed {
 }
 
 impl Device {
-    /// A device of any fate but [`Fate::GoodInACrowd`]; most are good.
-    pub fn any(dice: &mut Dice) -> Self {
+    /// A device of any fate but [`Fate::GoodInACrowd`]; most are good. In haste, none takes seconds.
+    pub fn any(dice: &mut Dice, in_haste: bool) -> Self {
         let ios = dice.percent(50);
         let seed = dice.next();
         let roll = dice.below(100);
         let apns = |fate, what| (tokens::apns(seed, fate), what);
         let fcm = |fate, what| (tokens::fcm(seed, fate), what);
         let (token, fate) = match (ios, roll) {
+            (true, 0..5) if in_haste => apns(ApnsFate::Accepted, Fate::Good),
+            (false, 0..4) if in_haste => fcm(FcmFate::Accepted, Fate::Good),
             (true, 0..3) => apns(ApnsFate::Busy, Fate::Good),
             (true, 3..5) => apns(ApnsFate::Slow, Fate::Good),
             (true, 5..8) => apns(ApnsFate::Bad, Fate::Refused),

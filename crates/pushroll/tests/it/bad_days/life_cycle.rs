@@ -2,16 +2,20 @@
 //! refuse what is wrong with words that help.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pushroll_testkit::{Receiver, Status};
+use time::OffsetDateTime;
 
-use super::admin::Admin;
+use super::admin::{Admin, App};
 use super::callbacks;
 use super::dice::Dice;
 use super::kills::prepare;
+use super::ledger::Ledger;
 use super::load::Load;
 use super::place::{Place, free_address, quoted};
 use super::settle;
@@ -26,6 +30,25 @@ async fn refused(place: &Place) -> (Option<i32>, String) {
     (status.code(), process.output()[before..].to_owned())
 }
 
+async fn two_apps(place: &Place) -> Vec<App> {
+    let mut admin = Admin::of(place.address());
+    let app = admin.make_app(&place.simulator).await;
+    let other = admin.make_app_of(&app.org, &place.simulator).await;
+    vec![app, other]
+}
+
+/// Asks for this and that, all of which must be answered; what was asked.
+async fn some_load(address: SocketAddr, apps: &[App], test: &str) -> Ledger {
+    let load = Load::in_haste(address, apps.to_vec(), None);
+    let clients = load.clients(2, &mut Dice::thrown(test));
+    load.answers(50).await;
+    load.room.close();
+    clients.join_all().await;
+    assert_eq!(load.unavailable.load(Ordering::Relaxed), 0);
+    let ledger = load.ledger.lock().clone();
+    ledger
+}
+
 fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").permissions().mode() & 0o777
 }
@@ -33,23 +56,18 @@ fn mode_of(path: &Path) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_on_a_data_directory_is_refused_and_the_first_is_unharmed() {
     let mut place = Place::new().await;
+    prepare(&mut place);
     let mut first = place.start().await;
-    let mut admin = Admin::of(place.address());
-    let app = admin.make_app(&place.simulator).await;
+    let apps = two_apps(&place).await;
     place.set(".listen", quoted(&free_address().to_string()));
     let (code, said) = refused(&place).await;
     assert_eq!(code, Some(75), "{said}");
     assert!(said.contains(place.path("data").to_str().expect("UTF-8")), "{said}");
 
     assert_eq!(first.has_ended(), None);
-    let mut dice = Dice::thrown("second process");
-    let load = Load::new(place.address(), vec![app.clone()], None);
-    let clients = load.clients(1, &mut dice);
-    load.answers(20).await;
-    load.room.close();
-    clients.join_all().await;
-    let ledger = load.ledger.lock().clone();
-    settle::hold_to(place.address(), &[app], &ledger).await.expect("an unharmed server");
+    // The port is the one that the first was started with.
+    let ledger = some_load(first.address(), &apps, "second process").await;
+    settle::hold_to(first.address(), &apps, &ledger).await.expect("an unharmed server");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,17 +80,17 @@ async fn a_server_that_is_asked_to_stop_under_load_ends_well_and_the_next_carrie
     let url = receiver.url("/status/");
     let mut server = place.start().await;
     let mut admin = Admin::of(place.address());
-    let app = admin.make_app(&place.simulator).await;
-    let other = admin.make_app_of(&app.org, &place.simulator).await;
-    let apps = vec![app, other];
-    let load = Load::new(place.address(), apps.clone(), Some(url.clone()));
+    let apps = two_apps(&place).await;
+    let load = Load::in_haste(place.address(), apps.clone(), Some(url.clone()));
     let clients = load.clients(4, &mut dice);
+    let mut started = OffsetDateTime::now_utc();
     for _ in 0..4 {
         load.answers(60 + dice.below(60)).await;
         load.room.add_permits(60);
         server.ask_to_stop();
         let status = server.end_within(Duration::from_secs(30)).await;
         assert_eq!(status.code(), Some(0), "{status}");
+        started = OffsetDateTime::now_utc();
         server = place.start().await;
     }
     load.room.close();
@@ -82,7 +100,7 @@ async fn a_server_that_is_asked_to_stop_under_load_ends_well_and_the_next_carrie
     let ended = held.unwrap_or_else(|faults| panic!("{faults:#?}"));
     // What was under way was brought to its end: callbacks too.
     let came = || callbacks::ids(&receiver);
-    let missing = callbacks::never_made(came, &mut admin, &apps, &ledger, &ended).await;
+    let missing = callbacks::never_made(came, started, &mut admin, &apps, &ledger, &ended).await;
     assert!(missing.is_empty(), "{missing:?}");
     let came = callbacks::by_id(receiver.received()).expect("no callback twice");
     let faults = callbacks::faults(&came, &ended, &apps, &ledger, &url);
@@ -91,22 +109,16 @@ async fn a_server_that_is_asked_to_stop_under_load_ends_well_and_the_next_carrie
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_moment_that_it_says_so_a_server_is_ready() {
-    let place = Place::new().await;
-    let mut app = None;
+    let mut place = Place::new().await;
+    prepare(&mut place);
+    let mut apps = None;
     for _ in 0..5 {
         let mut server = place.start().await;
-        let mut admin = Admin::of(place.address());
-        if app.is_none() {
-            app = Some(admin.make_app(&place.simulator).await);
+        if apps.is_none() {
+            apps = Some(two_apps(&place).await);
         }
-        let app = app.clone().expect("an app");
-        let mut dice = Dice::thrown("ready");
-        let load = Load::new(place.address(), vec![app], None);
-        let clients = load.clients(2, &mut dice);
-        load.answers(10).await;
-        load.room.close();
-        clients.join_all().await;
-        assert_eq!(load.unavailable.load(std::sync::atomic::Ordering::Relaxed), 0);
+        // Every answer is a 202: a 503 would be asserted against.
+        some_load(server.address(), apps.as_ref().expect("apps"), "ready").await;
         server.kill();
     }
 }
@@ -133,14 +145,8 @@ fn longest_log(directory: &Path) -> PathBuf {
 async fn a_log_that_is_damaged_in_its_middle_is_refused_with_a_word_how_to_restore() {
     let place = Place::new().await;
     let mut server = place.start().await;
-    let mut admin = Admin::of(place.address());
-    let app = admin.make_app(&place.simulator).await;
-    let mut dice = Dice::thrown("damaged log");
-    let load = Load::new(place.address(), vec![app], None);
-    let clients = load.clients(2, &mut dice);
-    load.answers(50).await;
-    load.room.close();
-    clients.join_all().await;
+    let apps = two_apps(&place).await;
+    some_load(server.address(), &apps, "damaged log").await;
     server.kill();
     let log = longest_log(&place.path("data"));
     let mut bytes = fs::read(&log).expect("the log");
@@ -216,18 +222,11 @@ async fn every_fault_of_the_settings_is_told_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_and_devices_are_the_same_after_a_stop_and_a_start() {
-    let place = Place::new().await;
+    let mut place = Place::new().await;
+    prepare(&mut place);
     let mut server = place.start().await;
-    let mut admin = Admin::of(place.address());
-    let app = admin.make_app(&place.simulator).await;
-    let apps = [app];
-    let mut dice = Dice::thrown("stop and start");
-    let load = Load::new(place.address(), apps.to_vec(), None);
-    let clients = load.clients(2, &mut dice);
-    load.answers(40).await;
-    load.room.close();
-    clients.join_all().await;
-    let ledger = load.ledger.lock().clone();
+    let apps = two_apps(&place).await;
+    let ledger = some_load(server.address(), &apps, "stop and start").await;
     let before = settle::settled(place.address(), &apps, &ledger).await;
     assert!(before.values().any(|status| *status == Status::Success));
     server.ask_to_stop();

@@ -18,6 +18,7 @@ use super::admin::{Admin, App};
 use super::caller::{Caller, NoAnswer};
 use super::dice::Dice;
 use super::ledger::{Deed, Device, Fate, Known, Ledger, Line, Person, Registered};
+use super::patience::Patience;
 
 /// The people that a client has in hand at a time.
 const PEOPLE: usize = 8;
@@ -38,6 +39,8 @@ pub struct Load {
     pub unavailable: AtomicU64,
     /// A process to kill, and after how many answers.
     pub trap: Mutex<Option<(Pid, u64)>>,
+    /// Whether every registration ends soon: no slow device token, none that is busy at first.
+    pub in_haste: bool,
     /// Requests that may be sent; closed in the end.
     pub room: Semaphore,
     requests: AtomicU64,
@@ -62,17 +65,27 @@ struct Figure {
 
 impl Load {
     pub fn new(address: SocketAddr, apps: Vec<App>, callbacks: Option<String>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::of(address, apps, callbacks))
+    }
+
+    /// A load whose registrations all end soon.
+    pub fn in_haste(address: SocketAddr, apps: Vec<App>, callbacks: Option<String>) -> Arc<Self> {
+        Arc::new(Self { in_haste: true, ..Self::of(address, apps, callbacks) })
+    }
+
+    fn of(address: SocketAddr, apps: Vec<App>, callbacks: Option<String>) -> Self {
+        Self {
             apps,
             callbacks,
             address,
+            in_haste: false,
             ledger: Mutex::default(),
             answered: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
             trap: Mutex::new(None),
             room: Semaphore::new(0),
             requests: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Starts so many clients, who go on until [`Load::room`] is closed.
@@ -104,9 +117,10 @@ impl Load {
     /// Waits until so many more requests have been answered 503.
     pub async fn unavailable_answers(&self, more: u64) {
         let wanted = self.unavailable.load(Ordering::Relaxed) + more;
-        // A client that was answered 503 looks for itself until the server can serve again.
-        self.room.add_permits(100);
         within(BACK_WITHIN, "requests are answered 503", async || {
+            // A disk that is full may still have room that was set aside. A client that was answered 503
+            // looks for itself until the server can serve again.
+            self.room.add_permits(20_usize.saturating_sub(self.room.available_permits()));
             (self.unavailable.load(Ordering::Relaxed) >= wanted).then_some(())
         })
         .await;
@@ -126,7 +140,8 @@ impl Load {
 
 impl Client {
     async fn go_on(mut self) {
-        while let Ok(permit) = self.load.room.acquire().await {
+        let load = Arc::clone(&self.load);
+        while let Ok(permit) = load.room.acquire().await {
             permit.forget();
             while self.people.len() < PEOPLE {
                 let figure = self.new_figure();
@@ -152,7 +167,7 @@ impl Client {
         let devices = if dice.percent(4) {
             (0..DEEDS).map(|_| Device::good(dice, Fate::GoodInACrowd)).collect()
         } else {
-            (0..=dice.below(3)).map(|_| Device::any(dice)).collect()
+            (0..=dice.below(3)).map(|_| Device::any(dice, self.load.in_haste)).collect()
         };
         Figure { person, devices, deeds: 0 }
     }
@@ -224,8 +239,7 @@ impl Client {
         let device = self.dice.below(figure.devices.len() as u64) as usize;
         let one = self.dice.percent(50).then(|| figure.devices[device].token.clone());
         let app = &self.load.apps[person.app];
-        let mut body =
-            json!({"MobileAppId": app.id, "ApiToken": app.token, "UserId": person.user});
+        let mut body = json!({"MobileAppId": app.id, "ApiToken": app.token, "UserId": person.user});
         if let Some(token) = &one {
             body["DeviceToken"] = token.clone().into();
         }
@@ -246,14 +260,14 @@ impl Client {
     async fn ask(&mut self, path: &str, headers: &[(&str, &str)], body: &Value) -> Option<Answer> {
         let org = &self.load.apps[0].org;
         let path = format!("/api/v1.0/orgs/{org}/pushdeviceregistration/{path}");
-        let sent = within(BACK_WITHIN, "the server is back", async || {
+        let mut patience = Patience::for_at_most(BACK_WITHIN, "the server is back");
+        let answer = loop {
             match self.caller.send(Method::POST, &path, headers, Some(body)).await {
-                Err(NoAnswer::NotSent) => None,
-                Err(NoAnswer::Cut) => Some(None),
-                Ok(answer) => Some(Some(answer)),
+                Ok(answer) => break answer,
+                Err(NoAnswer::Cut) => return None,
+                Err(NoAnswer::NotSent) => patience.wait().await,
             }
-        });
-        let answer = sent.await?;
+        };
         if answer.status == 503 {
             check_unavailable(&answer);
             self.load.unavailable.fetch_add(1, Ordering::Relaxed);
@@ -273,7 +287,10 @@ impl Client {
             ids.push(new.into_iter().nth(before));
         }
         let found = ids.iter().flatten().count();
-        assert!(found == 0 || found == ids.len(), "a part of a request was kept: {lines:?} {ids:?}");
+        assert!(
+            found == 0 || found == ids.len(),
+            "a part of a request was kept: {lines:?} {ids:?}"
+        );
         ids.into_iter().collect()
     }
 
@@ -281,14 +298,16 @@ impl Client {
     async fn new_ids(&self, person: &Person) -> Vec<String> {
         let app = &self.load.apps[person.app];
         let mut admin = Admin::of(self.load.address);
-        let mut ids = within(BACK_WITHIN, "the administration answers", async || {
+        let mut patience = Patience::for_at_most(BACK_WITHIN, "the administration answers");
+        let mut ids = loop {
             // What a failed write has left is certain once the server can serve again.
-            if !admin.is_ready().await {
-                return None;
+            if admin.is_ready().await
+                && let Some(ids) = admin.try_registrations(app, &person.user).await
+            {
+                break ids;
             }
-            admin.try_registrations(app, &person.user).await
-        })
-        .await;
+            patience.wait().await;
+        };
         let ledger = self.load.ledger.lock();
         ids.retain(|id| !ledger.knows(person, id));
         ids.sort_unstable();

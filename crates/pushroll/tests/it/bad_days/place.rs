@@ -45,7 +45,8 @@ impl Place {
         let simulated = SimulatorSettings::new(directory.path().join("simulator"));
         let simulator = Simulator::start(simulated).await.expect("a simulator");
         let address = free_address();
-        let path = |name: &str| quoted(directory.path().join(name).to_str().expect("UTF-8"));
+        let root = directory.path().to_owned();
+        let path = |name: &str| quoted(root.join(name).to_str().expect("UTF-8"));
         let mut place =
             Self { address, settings: BTreeMap::new(), shim: None, simulator, directory };
         for (name, value) in [
@@ -150,6 +151,10 @@ impl Place {
 }
 
 impl Server {
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Waits until it can serve.
     pub async fn ready(&mut self) {
         let mut caller = Caller::of(self.address);

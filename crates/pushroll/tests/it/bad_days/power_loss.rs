@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushroll_testkit::Receiver;
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -29,9 +30,9 @@ const INSTANTS: usize = 4;
 
 /// A server under load whose disk is watched.
 struct Watched {
+    server: Server,
     place: Place,
     shim: Shim,
-    server: Server,
     load: Arc<Load>,
     clients: JoinSet<()>,
     apps: Vec<App>,
@@ -64,7 +65,7 @@ impl Watched {
         let app = admin.make_app(&place.simulator).await;
         let other = admin.make_app_of(&app.org, &place.simulator).await;
         let apps = vec![app, other];
-        let load = Load::new(place.address(), apps.clone(), Some(receiver.url("/status/")));
+        let load = Load::in_haste(place.address(), apps.clone(), Some(receiver.url("/status/")));
         let clients = load.clients(CLIENTS, &mut dice);
         Self { place, shim, server, load, clients, apps, receiver, dice }
     }
@@ -98,6 +99,7 @@ impl Watched {
     async fn start_from(&mut self, copy: &PathBuf, lost: &PowerLoss) -> Result<usize, Vec<String>> {
         self.place.settings_with_data(copy);
         let before = self.receiver.received().len();
+        let started = OffsetDateTime::now_utc();
         let _server = self.place.start().await;
         let ended = settle::hold_to(self.place.address(), &self.apps, &lost.ledger).await?;
         let came_since = || -> BTreeSet<String> {
@@ -106,7 +108,7 @@ impl Watched {
         };
         let mut admin = Admin::of(self.place.address());
         let came = || &came_since() | &lost.came;
-        callbacks::never_made(came, &mut admin, &self.apps, &lost.ledger, &ended).await;
+        callbacks::never_made(came, started, &mut admin, &self.apps, &lost.ledger, &ended).await;
         let again: Vec<String> = came_since().intersection(&lost.came).cloned().collect();
         if again.is_empty() {
             Ok(ended.len())
@@ -136,7 +138,10 @@ async fn whatever_was_answered_before_the_power_went_is_there() {
                 Ok(count) => eprintln!("{copy:?}: {count} registrations, {:?}", begun.elapsed()),
                 Err(faults) => {
                     let some = &faults[..faults.len().min(10)];
-                    panic!("what was not synced is {unsynced:?}; {} faults: {some:#?}", faults.len());
+                    panic!(
+                        "what was not synced is {unsynced:?}; {} faults: {some:#?}",
+                        faults.len()
+                    );
                 }
             }
         }

@@ -97,7 +97,8 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let output = self.output();
+            let output = std::fs::read(&self.output).unwrap_or_default();
+            let output = String::from_utf8_lossy(&output);
             let lines: Vec<&str> = output.lines().collect();
             let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
             eprintln!("--- the end of {}:\n{}\n---", self.output.display(), shown.join("\n"));

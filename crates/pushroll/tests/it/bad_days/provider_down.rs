@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use pushroll_domain::FailureReason::DryRunSendingFailed;
 use pushroll_simulator::{ApnsFate, ErrorRate, FcmFate, Provider, Reply, tokens};
 use pushroll_testkit::{Status, within};
-use pushroll_domain::FailureReason::DryRunSendingFailed;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
@@ -35,7 +35,7 @@ impl Scene {
     async fn register(&mut self, app: &App, field: &str, token: &str) -> String {
         let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices", app.org);
         let body = json!({
-            "MobileAppId": app.id, "ApiToken": app.token, "UserId": "someone", field: token,
+            "MobileAppId": app.id, "ApiToken": app.token, "UserId": &token[..20], field: token,
         });
         let headers = [("x-ms-track-registration", "true")];
         let answer = self.caller.send(http::Method::POST, &path, &headers, Some(&body)).await;
@@ -144,7 +144,12 @@ async fn a_provider_that_comes_back_within_the_window_is_asked_again() {
     scene.place.simulator.refuse_connections(Provider::ApnsProduction, true).await.expect("a port");
     let (id, _) = scene.register_ios(1).await;
     scene.tried(&id, 2).await;
-    scene.place.simulator.refuse_connections(Provider::ApnsProduction, false).await.expect("a port");
+    scene
+        .place
+        .simulator
+        .refuse_connections(Provider::ApnsProduction, false)
+        .await
+        .expect("a port");
     let app = scene.app.clone();
     assert_eq!(scene.end_of(&app, &id).await, Status::Success);
 }
@@ -162,13 +167,18 @@ async fn the_window_outlives_a_kill_and_the_provider_is_asked_once_more_after_it
     let closes = Instant::now() + Duration::from_secs(2);
     server.kill();
     sleep_until(closes).await;
-    let count =
-        |scene: &Scene, token: &str| scene.place.simulator.requests_of(Provider::ApnsProduction, token);
+    let count = |scene: &Scene, token: &str| {
+        scene.place.simulator.requests_of(Provider::ApnsProduction, token)
+    };
     let asked = count(&scene, &token);
     let other_asked = count(&scene, &other_token);
     // The provider is back for one of them.
     let back = [Reply::as_usual()];
-    scene.place.simulator.script(Provider::ApnsProduction, Some(&other_token), back).expect("legal");
+    scene
+        .place
+        .simulator
+        .script(Provider::ApnsProduction, Some(&other_token), back)
+        .expect("legal");
 
     let _server = scene.place.start().await;
     let app = scene.app.clone();

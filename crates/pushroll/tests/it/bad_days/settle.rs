@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use super::admin::{Admin, App};
 use super::caller::Caller;
-use super::ledger::Ledger;
+use super::ledger::{Deed, Ledger};
+use super::patience::Patience;
 use super::verdict::{self, Ended, Findings};
 
 /// The most ids of one status query.
@@ -35,7 +36,11 @@ pub async fn statuses(caller: &mut Caller, app: &App, ids: &[&str]) -> Option<Ve
 }
 
 /// Waits until every registration of the ledger has ended; how each did.
-pub async fn settled(address: SocketAddr, apps: &[App], ledger: &Ledger) -> BTreeMap<String, Status> {
+pub async fn settled(
+    address: SocketAddr,
+    apps: &[App],
+    ledger: &Ledger,
+) -> BTreeMap<String, Status> {
     let mut caller = Caller::of(address);
     let mut ended = BTreeMap::new();
     for (index, app) in apps.iter().enumerate() {
@@ -63,7 +68,15 @@ pub async fn settled(address: SocketAddr, apps: &[App], ledger: &Ledger) -> BTre
 
 /// Waits until every registration of the ledger has ended, and looks at every person. All registrations that
 /// there are, by id.
-pub async fn hold_to(address: SocketAddr, apps: &[App], ledger: &Ledger) -> Result<BTreeMap<String, Ended>, Vec<String>> {
+pub async fn hold_to(
+    address: SocketAddr,
+    apps: &[App],
+    ledger: &Ledger,
+) -> Result<BTreeMap<String, Ended>, Vec<String>> {
+    let lost = look_for_lost(address, apps, ledger).await;
+    if !lost.is_empty() {
+        return Err(lost);
+    }
     let statuses = settled(address, apps, ledger).await;
     let mut findings = look_at_all(address, apps, ledger).await;
     let mut faults = std::mem::take(&mut findings.faults);
@@ -88,6 +101,21 @@ pub async fn hold_to(address: SocketAddr, apps: &[App], ledger: &Ledger) -> Resu
     if faults.is_empty() { Ok(findings.ended) } else { Err(faults) }
 }
 
+/// Registrations that count and that nobody knows: a status query would say that they are pending, for ever.
+async fn look_for_lost(address: SocketAddr, apps: &[App], ledger: &Ledger) -> Vec<String> {
+    let mut admin = Admin::of(address);
+    let mut lost = Vec::new();
+    for (person, deeds) in &ledger.people {
+        let known = admin.registrations(&apps[person.app], &person.user).await;
+        for id in deeds.iter().filter_map(Deed::id) {
+            if !known.iter().any(|registration| registration["id"] == id) {
+                lost.push(format!("{id} is lost"));
+            }
+        }
+    }
+    lost
+}
+
 /// What is to be said of all people.
 async fn look_at_all(address: SocketAddr, apps: &[App], ledger: &Ledger) -> Findings {
     let people: Vec<_> = ledger.people.clone().into_iter().collect();
@@ -101,12 +129,14 @@ async fn look_at_all(address: SocketAddr, apps: &[App], ledger: &Ledger) -> Find
             for (person, deeds) in people.iter().skip(first).step_by(LOOKERS) {
                 let app = &apps[person.app];
                 // One that was not answered is not in the status query: it may still be pending.
-                let found = within(SETTLED_WITHIN, "every registration ends", async || {
+                let mut patience = Patience::for_at_most(SETTLED_WITHIN, "every registration ends");
+                let registrations = loop {
                     let registrations = admin.registrations(app, &person.user).await;
-                    let ended = registrations.iter().all(|one| one["status"] != "Pending");
-                    ended.then_some(registrations)
-                });
-                let registrations = found.await;
+                    if registrations.iter().all(|one| one["status"] != "Pending") {
+                        break registrations;
+                    }
+                    patience.wait().await;
+                };
                 let devices = admin.devices(app, &person.user).await;
                 let findings = verdict::of_person(deeds, &registrations, &devices);
                 all.ended.extend(findings.ended);

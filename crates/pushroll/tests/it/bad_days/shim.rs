@@ -33,11 +33,11 @@ impl Shim {
     pub fn preload(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())
-            .env("PUSHROLL_SHIM_DIR", &self.data)
-            .env("PUSHROLL_SHIM_JOURNAL", self.journal())
-            .env("PUSHROLL_SHIM_GRAVEYARD", self.graveyard())
-            .env("PUSHROLL_SHIM_DEAF", self.directory.join("deaf"))
-            .env("PUSHROLL_SHIM_FAULT", self.directory.join("fault"));
+            .env("SYNC_SHIM_DIR", &self.data)
+            .env("SYNC_SHIM_JOURNAL", self.journal())
+            .env("SYNC_SHIM_GRAVEYARD", self.graveyard())
+            .env("SYNC_SHIM_DEAF", self.directory.join("deaf"))
+            .env("SYNC_SHIM_FAULT", self.directory.join("fault"));
     }
 
     /// From now on the disk fails like this; `None` ends it.

@@ -1,16 +1,16 @@
 /* Preloaded into the server by the tests of power loss and of disks that fail.
  *
- * It watches the directory PUSHROLL_SHIM_DIR (an absolute path), and does two things there:
+ * It watches the directory SYNC_SHIM_DIR (an absolute path), and does two things there:
  *
- * 1. It notes in PUSHROLL_SHIM_JOURNAL what is known to be on stable storage, a line each, written
+ * 1. It notes in SYNC_SHIM_JOURNAL what is known to be on stable storage, a line each, written
  *    when the sync has returned and before its caller knows:
  *        F <inode> <bytes> <path>            a file: its length when the sync began
  *        D <path>\t<inode>:<name>/...\n      a directory: its entries when the sync began
- *    Files that are unlinked or renamed over are kept by a hard link in PUSHROLL_SHIM_GRAVEYARD,
+ *    Files that are unlinked or renamed over are kept by a hard link in SYNC_SHIM_GRAVEYARD,
  *    named by their inode: after a power loss they may be there again.
- *    While the file PUSHROLL_SHIM_DEAF exists, syncs are done but not noted, as if they had been
+ *    While the file SYNC_SHIM_DEAF exists, syncs are done but not noted, as if they had been
  *    left out.
- * 2. While the file PUSHROLL_SHIM_FAULT exists, writes fail as its first letter says:
+ * 2. While the file SYNC_SHIM_FAULT exists, writes fail as its first letter says:
  *        f  the disk is full: half of what is written fits, then ENOSPC
  *        s  syncs fail with EIO
  */
@@ -40,11 +40,11 @@ static int journal = -1;
     })
 
 __attribute__((constructor)) static void begin(void) {
-    watched = getenv("PUSHROLL_SHIM_DIR");
-    graveyard = getenv("PUSHROLL_SHIM_GRAVEYARD");
-    deaf_file = getenv("PUSHROLL_SHIM_DEAF");
-    fault_file = getenv("PUSHROLL_SHIM_FAULT");
-    const char *path = getenv("PUSHROLL_SHIM_JOURNAL");
+    watched = getenv("SYNC_SHIM_DIR");
+    graveyard = getenv("SYNC_SHIM_GRAVEYARD");
+    deaf_file = getenv("SYNC_SHIM_DEAF");
+    fault_file = getenv("SYNC_SHIM_FAULT");
+    const char *path = getenv("SYNC_SHIM_JOURNAL");
     if (path)
         journal = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }

@@ -20,8 +20,6 @@ pub struct Ended {
     pub outcome: String,
     /// Whether a callback was asked for.
     pub callback: bool,
-    /// What the administration shows.
-    pub shown: Value,
 }
 
 /// What was found of one person.
@@ -100,10 +98,8 @@ pub fn of_person(deeds: &[Deed], registrations: &[Value], devices: &[Value]) -> 
     for id in shown.keys() {
         findings.faults.push(format!("{id} was never asked for"));
     }
-    let mut stored: BTreeMap<String, String> = devices
-        .iter()
-        .map(|device| (text(&device["device_token"]), text(&device["id"])))
-        .collect();
+    let mut stored: BTreeMap<String, String> =
+        devices.iter().map(|device| (text(&device["device_token"]), text(&device["id"]))).collect();
     let crowded = findings.judge_crowd(deeds, &stored);
     for history in histories.into_values() {
         let device = stored.remove(&history.device.token);
@@ -134,7 +130,7 @@ impl Findings {
             self.faults.push(format!("{id} is about another device: {shown}"));
         }
         let (request, callback) = (registered.request, registered.callback);
-        let ended = Ended { request, outcome, callback, shown: shown.clone() };
+        let ended = Ended { request, outcome, callback };
         self.ended.insert(id.to_owned(), ended);
     }
 
@@ -152,7 +148,8 @@ impl Findings {
                 self.expect(id, &[fixed]);
             }
             if device.is_some() {
-                self.faults.push(format!("a device that nobody verified: {}", history.device.token));
+                self.faults
+                    .push(format!("a device that nobody verified: {}", history.device.token));
             }
             return;
         }
@@ -178,9 +175,7 @@ impl Findings {
     /// A user with more good devices than he may have: as many as he may are stored. Whether there is
     /// such a crowd.
     fn judge_crowd(&mut self, deeds: &[Deed], stored: &BTreeMap<String, String>) -> bool {
-        let in_a_crowd = |deed: &Deed| {
-            matches!(deed, Deed::Registered(one) if one.device.fate == Fate::GoodInACrowd)
-        };
+        let in_a_crowd = |deed: &Deed| matches!(deed, Deed::Registered(one) if one.device.fate == Fate::GoodInACrowd);
         if !deeds.iter().any(in_a_crowd) {
             return false;
         }
