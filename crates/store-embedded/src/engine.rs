@@ -176,13 +176,14 @@ fn options(settings: &EmbeddedSettings) -> Options {
 }
 
 /// Checks what RocksDB would not notice: it makes a new store where the file that names the current
-/// state is lost, and passes over holes in its log.
+/// state is lost, and passes over holes in its log. Cuts off a torn end that it would take for damage.
 fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
     if !dir.exists() {
         return Ok(());
     }
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let has_state = dir.join("CURRENT").exists();
+    let mut newest_log = None;
     for entry in fs::read_dir(dir).map_err(io)? {
         let file = entry.map_err(io)?.path();
         let kind = file.extension().unwrap_or_default();
@@ -195,6 +196,16 @@ fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
             let reason = format!("{} has a hole at byte {at}", file.display());
             return Err(corrupt(path, reason));
         }
+        // Their names are numbers.
+        if kind == "log" && fs::metadata(&file).map_err(io)?.len() > 0 {
+            newest_log = newest_log.max(Some((file.as_os_str().len(), file)));
+        }
+    }
+    if let Some((_, log)) = newest_log
+        && let Some(at) = wal::find_torn_end(&log).map_err(io)?
+    {
+        tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
+        OpenOptions::new().write(true).open(&log).and_then(|log| log.set_len(at)).map_err(io)?;
     }
     Ok(())
 }

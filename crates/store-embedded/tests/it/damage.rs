@@ -98,6 +98,17 @@ async fn a_torn_end_of_the_log_is_the_end() {
     assert_eq!(pending, ACCEPTED - 1);
 }
 
+/// When the power goes, a file may be as long as it was to be, and end in zeros.
+#[tokio::test]
+async fn an_end_of_the_log_that_turned_into_zeros_is_a_torn_end() {
+    let pending = pending_after("log", |log| {
+        let end = log.len();
+        log[(end - 1_000).next_multiple_of(512)..].fill(0);
+    });
+    let left = pending.await.unwrap();
+    assert!((ACCEPTED - 5..ACCEPTED).contains(&left), "{left}");
+}
+
 #[tokio::test]
 async fn room_that_was_reserved_behind_the_log_is_no_damage() {
     let pending = pending_after("log", |log| log.extend([0; 3 * LOG_BLOCK])).await.unwrap();
