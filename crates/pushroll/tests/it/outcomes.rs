@@ -132,6 +132,18 @@ async fn a_device_keeps_the_id_of_the_registration_that_stored_it() {
 }
 
 #[tokio::test]
+async fn the_same_device_token_under_another_user_is_not_equal_while_both_are_pending() {
+    let app = an_app().await;
+    let first = a_device().build();
+    let second = a_device().with_token(&first.token).build();
+    let late = || Reply::accepted().after_ms(300);
+    app.answers(&first, [late(), late()]);
+    let (_, ends) = ends_of(&app, &[first.clone(), second]).await;
+    assert_eq!(ends, [Status::Success; 2]);
+    assert_eq!(app.dry_runs_of(&first), 2);
+}
+
+#[tokio::test]
 async fn the_same_device_token_under_another_user_is_a_device_of_its_own() {
     let app = an_app().await;
     let first = a_device().stored(&app).await;

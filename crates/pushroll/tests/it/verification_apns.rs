@@ -201,16 +201,14 @@ async fn a_provider_that_refuses_connections_is_asked_again() {
 async fn a_dry_run_times_out_after_10_s_and_is_asked_again() {
     let usual = pushroll::settings::Settings::default();
     assert_eq!(usual.providers.dry_run_timeout, seconds(10));
-    let server = a_server()
-        .with("providers.dry_run_timeout_seconds", 0.2)
-        .with("verification.retry_base_seconds", 0.05)
-        .start()
-        .await;
+    let server =
+        a_server().with("providers.dry_run_timeout_seconds", 1).on_a_manual_clock().start().await;
     for phone in [a_device().on_ios().build(), a_device().on_android().build()] {
         server.answers(&phone, [Reply::silence()]);
         let phone = phone.registered(&server).await;
         let waiting = server.record_when(&phone.id, |record| record["attempts"] == 1).await;
         assert_eq!(waiting["provider"]["status"], json!(null));
+        server.clock().advance(seconds(1));
         assert_eq!(server.status_of(&phone).await, Status::Success);
         assert_eq!(server.dry_runs_of(&phone), 2);
     }
