@@ -12,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::admin::{Admin, App};
 use super::ledger::{Deed, Fate, Ledger};
+use super::now::now;
 use super::verdict::Ended;
 
 /// An attempt that is longer under way than this has ended, on this machine.
@@ -60,7 +61,7 @@ pub async fn never_made(
                 }
                 assert_eq!(result, "attempted", "{id}: {report}");
                 let at = time_in(&report["at"]);
-                let is_over = at < started || OffsetDateTime::now_utc() - at > ATTEMPT_TAKES * 2;
+                let is_over = at < started || now() - at > ATTEMPT_TAKES * 2;
                 is_over.then_some(Some(at))
             });
             missing.extend(settled.await.map(|at| (id.to_owned(), at)));

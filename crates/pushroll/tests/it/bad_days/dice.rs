@@ -1,7 +1,7 @@
 //! Chance that can be repeated: everything random in these tests comes from one seed, which is printed
 //! and can be given.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use super::now::now;
 
 /// Random numbers from a seed (Vigna's SplitMix64).
 #[derive(Debug, Clone)]
@@ -13,11 +13,7 @@ impl Dice {
         let given = std::env::var("PUSHROLL_TEST_SEED").ok();
         let seed = match given {
             Some(text) => text.parse().expect("PUSHROLL_TEST_SEED is a number"),
-            None => {
-                let since =
-                    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-                since.as_secs() ^ u64::from(since.subsec_nanos()) << 20
-            }
+            None => now().unix_timestamp_nanos() as u64,
         };
         eprintln!("{test}: PUSHROLL_TEST_SEED={seed} throws the same dice again");
         Self(seed)

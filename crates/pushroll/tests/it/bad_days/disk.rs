@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use super::dice::Dice;
 use super::shim::Shim;
 
+/// What a disk writes as a whole, in bytes.
+const SECTOR: u64 = 512;
+
 /// What a file system may make of that which was not synced. A real one does something between these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsynced {
@@ -17,7 +20,8 @@ pub enum Unsynced {
     Lost,
     /// Files came, went and were renamed, but what was written to them is lost.
     OnlyNames,
-    /// Files came, went and were renamed, and a part of what was written is there, with zeros behind.
+    /// Files came, went and were renamed, and of what was written a part is there: some sectors, and
+    /// behind them the end of the file, or zeros.
     Torn,
 }
 
@@ -119,7 +123,9 @@ impl Copying<'_> {
             Unsynced::Lost | Unsynced::OnlyNames => (synced, 0),
             Unsynced::Torn => {
                 let kept = synced + self.dice.below(length - synced + 1);
-                (kept, self.dice.below(length - kept + 1))
+                let sectors = if kept == length { kept } else { kept / SECTOR * SECTOR };
+                let kept = sectors.max(synced);
+                (kept, if self.dice.percent(70) { length - kept } else { 0 })
             }
         };
         let mut copy = File::create_new(to).expect("a new file");

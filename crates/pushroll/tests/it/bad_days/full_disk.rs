@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::Method;
 use pushroll_testkit::{Receiver, within};
 use serde_json::json;
-use time::OffsetDateTime;
 
 use super::admin::{Admin, App};
 use super::callbacks;
@@ -15,6 +14,7 @@ use super::caller::Caller;
 use super::dice::Dice;
 use super::kills::prepare;
 use super::load::{Load, check_unavailable};
+use super::now::now;
 use super::place::{Place, Server};
 use super::settle;
 use super::shim::DiskFault;
@@ -31,7 +31,7 @@ trait Disk {
 /// Lets the disk of a server under load fail several times, and looks at everything in the end, and again after a
 /// kill: what a failed write has left behind must not be in the way of the next start.
 async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut Dice) {
-    let mut started = OffsetDateTime::now_utc();
+    let mut started = now();
     let receiver = Receiver::start().await;
     let url = receiver.url("/status/");
     let mut admin = Admin::of(place.address());
@@ -44,7 +44,7 @@ async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut
     for _ in 0..3 {
         load.answers(60 + dice.below(60)).await;
         // An attempt is recorded with the time at which it was asked for.
-        let from = OffsetDateTime::now_utc() - Duration::from_secs(1);
+        let from = now() - Duration::from_secs(1);
         disk.fail();
         load.unavailable_answers(3).await;
         says_so(place, &apps[0]).await;
@@ -54,7 +54,7 @@ async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut
             admin.is_ready().await.then_some(())
         })
         .await;
-        failing.push(from..OffsetDateTime::now_utc());
+        failing.push(from..now());
     }
     load.answers(60).await;
     load.room.close();
@@ -81,7 +81,7 @@ async fn survive(place: &Place, mut server: Server, disk: &impl Disk, dice: &mut
         let before = seen.get_or_insert_with(|| outcomes.clone());
         assert_eq!(*before, outcomes, "{life}");
         server.kill();
-        started = OffsetDateTime::now_utc();
+        started = now();
         server = place.start().await;
     }
 }

@@ -15,6 +15,7 @@ use super::callbacks;
 use super::caller::Caller;
 use super::dice::Dice;
 use super::load::Load;
+use super::now::now;
 use super::place::{Place, Server};
 use super::settle;
 use super::verdict::DEVICES_PER_USER;
@@ -136,11 +137,11 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_and_does_nothing_
     let mut killed_at = Vec::new();
     for _ in 0..kills() {
         live_and_die(&place, &load, &mut dice).await;
-        killed_at.push(OffsetDateTime::now_utc());
+        killed_at.push(now());
     }
     eprintln!("{} kills in {:?}", killed_at.len(), begun.elapsed());
 
-    let started = OffsetDateTime::now_utc();
+    let started = now();
     let _server = place.start().await;
     load.room.close();
     clients.join_all().await;

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pushroll_testkit::{Receiver, Status};
-use time::OffsetDateTime;
 
 use super::admin::{Admin, App};
 use super::callbacks;
@@ -17,6 +16,7 @@ use super::dice::Dice;
 use super::kills::prepare;
 use super::ledger::Ledger;
 use super::load::Load;
+use super::now::now;
 use super::place::{Place, free_address, quoted};
 use super::settle;
 
@@ -83,14 +83,14 @@ async fn a_server_that_is_asked_to_stop_under_load_ends_well_and_the_next_carrie
     let apps = two_apps(&place).await;
     let load = Load::in_haste(place.address(), apps.clone(), Some(url.clone()));
     let clients = load.clients(4, &mut dice);
-    let mut started = OffsetDateTime::now_utc();
+    let mut started = now();
     for _ in 0..4 {
         load.answers(60 + dice.below(60)).await;
         load.room.add_permits(60);
         server.ask_to_stop();
         let status = server.end_within(Duration::from_secs(30)).await;
         assert_eq!(status.code(), Some(0), "{status}");
-        started = OffsetDateTime::now_utc();
+        started = now();
         server = place.start().await;
     }
     load.room.close();

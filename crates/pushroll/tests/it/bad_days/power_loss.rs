@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushroll_testkit::Receiver;
-use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -21,12 +20,13 @@ use super::disk::{Unsynced, copy_after_power_loss};
 use super::kills::prepare;
 use super::ledger::Ledger;
 use super::load::Load;
+use super::now::now;
 use super::place::{Place, Server};
 use super::settle;
 use super::shim::{DiskFault, Shim};
 
 const CLIENTS: u64 = 4;
-const INSTANTS: usize = 4;
+const INSTANTS: usize = 5;
 
 /// A server under load whose disk is watched.
 struct Watched {
@@ -99,7 +99,7 @@ impl Watched {
     async fn start_from(&mut self, copy: &PathBuf, lost: &PowerLoss) -> Result<usize, Vec<String>> {
         self.place.settings_with_data(copy);
         let before = self.receiver.received().len();
-        let started = OffsetDateTime::now_utc();
+        let started = now();
         let _server = self.place.start().await;
         let ended = settle::hold_to(self.place.address(), &self.apps, &lost.ledger).await?;
         let came_since = || -> BTreeSet<String> {

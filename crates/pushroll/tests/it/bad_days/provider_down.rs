@@ -4,77 +4,18 @@
 use std::time::Duration;
 
 use pushroll_domain::FailureReason::DryRunSendingFailed;
-use pushroll_simulator::{ApnsFate, ErrorRate, FcmFate, Provider, Reply, tokens};
-use pushroll_testkit::{Status, within};
-use serde_json::{Value, json};
+use pushroll_simulator::{ErrorRate, FcmFate, Provider, Reply, tokens};
+use pushroll_testkit::Status;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::admin::{Admin, App};
-use super::caller::Caller;
 use super::place::Place;
-use super::settle::statuses;
+use super::scene::{LONG, Scene};
 
-const LONG: Duration = Duration::from_secs(60);
-
-/// What every test here needs of a place.
-struct Scene {
-    place: Place,
-    caller: Caller,
-    admin: Admin,
-    app: App,
-}
-
-impl Scene {
-    async fn of(place: Place) -> Self {
-        let mut admin = Admin::of(place.address());
-        let app = admin.make_app(&place.simulator).await;
-        Self { caller: Caller::of(place.address()), place, admin, app }
-    }
-
-    /// Registers a device token with tracking; the id.
-    async fn register(&mut self, app: &App, field: &str, token: &str) -> String {
-        let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices", app.org);
-        let body = json!({
-            "MobileAppId": app.id, "ApiToken": app.token, "UserId": &token[..20], field: token,
-        });
-        let headers = [("x-ms-track-registration", "true")];
-        let answer = self.caller.send(http::Method::POST, &path, &headers, Some(&body)).await;
-        answer.expect("an answer").registration_id()
-    }
-
-    async fn register_ios(&mut self, seed: u64) -> (String, String) {
-        let token = tokens::apns(seed, ApnsFate::Accepted);
-        let app = self.app.clone();
-        (self.register(&app, "ApnsDeviceToken", &token).await, token)
-    }
-
-    async fn status(&mut self, app: &App, id: &str) -> Status {
-        statuses(&mut self.caller, app, &[id]).await.expect("an answer")[0]
-    }
-
-    /// How it ends.
-    async fn end_of(&mut self, app: &App, id: &str) -> Status {
-        within(LONG, "the registration ends", async || {
-            let status = self.status(app, id).await;
-            (status != Status::Pending).then_some(status)
-        })
-        .await
-    }
-
-    /// What operators see of a registration once its dry run was tried so often, and that is on record.
-    async fn tried(&mut self, id: &str, attempts: u64) -> Value {
-        within(LONG, "the dry run is tried", async || {
-            let shown = self.admin.registration(&self.app, id).await.expect("a registration");
-            (shown["attempts"].as_u64().expect("attempts") >= attempts).then_some(shown)
-        })
-        .await
-    }
-
-    fn is_down(&self, provider: Provider, is_down: bool) {
-        let reply = Reply::status(503);
-        let rate = is_down.then_some(ErrorRate { rate: 1.0, reply });
-        self.place.simulator.set_error_rate(provider, rate).expect("a legal rate");
-    }
+fn is_down(scene: &Scene, provider: Provider, is_down: bool) {
+    let reply = Reply::status(503);
+    let rate = is_down.then_some(ErrorRate { rate: 1.0, reply });
+    scene.place.simulator.set_error_rate(provider, rate).expect("a legal rate");
 }
 
 async fn with_a_retry_window(seconds: &str) -> Place {
@@ -91,7 +32,7 @@ async fn a_provider_that_is_down_for_the_whole_window_fails_its_registrations_an
     let _server = place.start().await;
     let mut scene = Scene::of(place).await;
     let bank = scene.admin.make_app_of(&scene.app.org, &scene.place.simulator).await;
-    scene.is_down(Provider::ApnsProduction, true);
+    is_down(&scene, Provider::ApnsProduction, true);
     let mut waiting = Vec::new();
     for seed in 0..30 {
         waiting.push(scene.register_ios(seed).await.0);
@@ -159,7 +100,7 @@ async fn the_window_outlives_a_kill_and_the_provider_is_asked_once_more_after_it
     let place = with_a_retry_window("2").await;
     let mut server = place.start().await;
     let mut scene = Scene::of(place).await;
-    scene.is_down(Provider::ApnsProduction, true);
+    is_down(&scene, Provider::ApnsProduction, true);
     let (id, token) = scene.register_ios(1).await;
     let (other_id, other_token) = scene.register_ios(2).await;
     scene.tried(&id, 1).await;
