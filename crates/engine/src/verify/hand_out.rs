@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pushroll_domain::{BreakerState, StoreError};
+use pushroll_domain::{BreakerState, StoreError, Timestamp};
 use tracing::debug;
 
 use super::Hold;
@@ -19,6 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_millis(2);
 /// The most registrations taken from a lane at once, before the next lane has its turn.
 const TAKEN_AT_ONCE: usize = 256;
+/// The most registrations taken from a lane whose provider may be down: the circuit breaker's sample.
+const PROBES: usize = 20;
+/// By this time everything is due.
+const END_OF_TIME: Timestamp = Timestamp::from_millis(u64::MAX);
 
 impl Service {
     /// Takes registrations from the store as there is room for them, lanes in turn.
@@ -47,8 +51,8 @@ impl Service {
     /// Takes from every lane once, beginning with another lane each time.
     async fn one_round(&self, turn: usize) -> Result<(), StoreError> {
         let mut loads = self.store.lanes().await?;
+        let directory = self.directory();
         if loads.is_empty() {
-            let directory = self.directory();
             self.verification.forget_lanes(|lane| directory.app(lane.app).is_some());
             return Ok(());
         }
@@ -60,8 +64,13 @@ impl Service {
             }
             let lane = self.verification.lane(load.lane);
             let in_memory = lane.in_memory.load(Ordering::Relaxed) as u64;
-            if load.pending > in_memory && lane.may_take(self.clock.now()) {
-                self.take_from(&lane).await?;
+            let now = self.clock.now();
+            let is_gone = directory.app(load.lane.app).is_none();
+            if load.pending > in_memory && is_gone {
+                // What is pending of a deleted app ends now, whenever it is due.
+                self.take_from(&lane, TAKEN_AT_ONCE, END_OF_TIME).await?;
+            } else if load.pending > in_memory && lane.may_take(now) {
+                self.take_from(&lane, taken_at_once(&lane), now).await?;
             } else {
                 lane.set_backlog(false);
             }
@@ -69,12 +78,13 @@ impl Service {
         Ok(())
     }
 
-    async fn take_from(&self, lane: &Arc<LaneState>) -> Result<(), StoreError> {
-        let most = match lane.report().breaker {
-            BreakerState::Closed | BreakerState::CredentialsRefused => TAKEN_AT_ONCE,
-            // No more than may find out whether the provider is back.
-            BreakerState::Open | BreakerState::HalfOpen => 20,
-        };
+    /// Takes up to `most` registrations that are due by then, as far as there is room in memory.
+    async fn take_from(
+        &self,
+        lane: &Arc<LaneState>,
+        most: usize,
+        due_by: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut holds: Vec<Hold> = Vec::new();
         while holds.len() < most
             && let Some(hold) = self.verification.hold(lane)
@@ -85,7 +95,7 @@ impl Service {
             lane.set_backlog(true);
             return Ok(());
         }
-        let taken = self.store.take_due(lane.lane, self.clock.now(), holds.len()).await?;
+        let taken = self.store.take_due(lane.lane, due_by, holds.len()).await?;
         lane.set_backlog(taken.len() == holds.len());
         let more = taken.len() == TAKEN_AT_ONCE;
         for (registration, hold) in taken.into_iter().zip(holds) {
@@ -104,5 +114,14 @@ impl Service {
         let mut reports: Vec<_> = lanes.iter().map(|lane| lane.report()).collect();
         reports.sort_by_key(|report| report.lane);
         reports
+    }
+}
+
+/// How many registrations of a lane are taken at once.
+fn taken_at_once(lane: &LaneState) -> usize {
+    match lane.report().breaker {
+        BreakerState::Closed | BreakerState::CredentialsRefused => TAKEN_AT_ONCE,
+        // No more than may find out whether the provider is back.
+        BreakerState::Open | BreakerState::HalfOpen => PROBES,
     }
 }
