@@ -45,8 +45,7 @@ async fn some_load(address: SocketAddr, apps: &[App], test: &str) -> Ledger {
     load.room.close();
     clients.join_all().await;
     assert_eq!(load.unavailable.load(Ordering::Relaxed), 0);
-    let ledger = load.ledger.lock().clone();
-    ledger
+    load.ledger.lock().clone()
 }
 
 fn mode_of(path: &Path) -> u32 {

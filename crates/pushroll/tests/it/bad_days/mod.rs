@@ -7,7 +7,7 @@
 //!   its disk keeps.
 //!
 //! Random tests print their seed; `PUSHROLL_TEST_SEED` throws the same dice again.
-//! `PUSHROLL_TEST_KILLS` is the number of kills.
+//! `PUSHROLL_TEST_KILLS` and `PUSHROLL_TEST_POWER_LOSSES` say how often.
 
 mod admin;
 mod callbacks;

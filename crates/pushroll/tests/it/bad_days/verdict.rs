@@ -62,7 +62,10 @@ pub fn of_person(deeds: &[Deed], registrations: &[Value], devices: &[Value]) -> 
                 };
                 for history in histories.values_mut().filter(of_token) {
                     match known {
-                        Known::Counts(()) => history.parts.push(Vec::new()),
+                        Known::Counts(()) => {
+                            history.parts.push(Vec::new());
+                            history.maybe_cleaned = false;
+                        }
                         Known::Unknown => history.maybe_cleaned = true,
                         Known::Never => {}
                     }
