@@ -12,13 +12,15 @@ use pushroll_domain::{
     FailureReason, HostKey, Outcome, SealContext, StoreError,
 };
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::register::CALLBACK_HEADERS;
 use crate::service::Service;
 
 /// How often the store is looked at when nothing woke the worker.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked at when it holds something unreadable.
+const LOOK_EVERY_WHEN_CORRUPT: Duration = Duration::from_secs(10);
 /// The most deliveries begun in one commit.
 const BEGUN_AT_ONCE: usize = 128;
 /// How often the end of a delivery is offered to a store that can't take it.
@@ -67,8 +69,13 @@ impl Service {
         loop {
             let begun = match self.begin_deliveries().await {
                 Ok(begun) => begun,
-                Err(cause) => {
+                Err(cause @ (StoreError::Unavailable { .. } | StoreError::Closed)) => {
                     debug!(%cause, "callbacks can't be begun now");
+                    0
+                }
+                Err(cause @ StoreError::Corrupt(_)) => {
+                    error!(%cause, "callbacks can't be begun: see to the store");
+                    self.rest(LOOK_EVERY_WHEN_CORRUPT).await;
                     0
                 }
             };
@@ -83,6 +90,14 @@ impl Service {
                 () = self.deliveries.wake.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+
+    /// Waits, unless the service stops.
+    async fn rest(&self, span: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(span) => {}
         }
     }
 
@@ -176,9 +191,9 @@ impl Service {
             match self.store.end_deliveries(vec![end.clone()]).await {
                 Ok(()) => return,
                 Err(StoreError::Unavailable { retry_after, .. }) => {
-                    tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        () = tokio::time::sleep(retry_after) => {}
+                    self.rest(retry_after).await;
+                    if self.stop.is_cancelled() {
+                        return;
                     }
                 }
                 Err(cause @ (StoreError::Closed | StoreError::Corrupt(_))) => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pushroll_domain::{BreakerState, StoreError, Timestamp};
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::Hold;
 use super::lane::LaneState;
@@ -34,7 +34,12 @@ impl Service {
         loop {
             match self.one_round(turn).await {
                 Ok(()) => {}
-                Err(cause) => debug!(%cause, "nothing can be taken from the store now"),
+                Err(cause @ (StoreError::Unavailable { .. } | StoreError::Closed)) => {
+                    debug!(%cause, "nothing can be taken from the store now");
+                }
+                Err(cause @ StoreError::Corrupt(_)) => {
+                    error!(%cause, "what is pending can't be taken: see to the store");
+                }
             }
             turn = turn.wrapping_add(1);
             tokio::select! {
