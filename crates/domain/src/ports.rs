@@ -98,7 +98,9 @@ pub trait Store: Send + Sync + 'static {
     // --- registrations ---
 
     /// Puts registrations into their queues. The slice is one transaction (on a cluster of
-    /// databases one per shard). Their order within a lane is that of their ids.
+    /// databases one per shard). Their order within a lane is that of their ids. An id is accepted
+    /// once: a caller who is not told that it was kept asks again with a new one, so that a store
+    /// need not look whether it knows it.
     async fn accept(&self, batch: Vec<Accept>) -> Result<(), StoreError>;
 
     /// Hands out up to `limit` registrations of a lane that are due, oldest due time first. Each is

@@ -7,6 +7,7 @@ mod configure;
 mod deliver;
 mod inspect;
 mod limits;
+mod meters;
 mod register;
 mod report_status;
 mod service;

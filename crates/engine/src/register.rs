@@ -1,6 +1,5 @@
 //! Register: from a request whose form is right to registrations on stable storage.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +139,9 @@ impl Service {
                 batch.push(self.registration(id, org, item, by, &options));
             }
         }
-        metrics::counter!("pushroll_registrations_unauthorized_total").increment(bad);
+        if bad > 0 {
+            self.meters.unauthorized.increment(bad);
+        }
         if !batch.is_empty() {
             self.accept(batch).await?;
         }
@@ -150,9 +151,13 @@ impl Service {
     /// Refuses a request that would let more registrations of an app wait than may.
     fn leave_room(&self, apps: impl Iterator<Item = AppId>) -> Result<(), Throttled> {
         let most = self.settings.requests.waiting_per_app;
-        let mut wanted: HashMap<AppId, u64> = HashMap::new();
+        // A batch is small, and its items are mostly of one app.
+        let mut wanted: Vec<(AppId, u64)> = Vec::with_capacity(1);
         for app in apps {
-            *wanted.entry(app).or_default() += 1;
+            match wanted.iter_mut().find(|(other, _)| *other == app) {
+                Some((_, count)) => *count += 1,
+                None => wanted.push((app, 1)),
+            }
         }
         if wanted.iter().any(|(app, count)| self.store.waiting(*app) + count > most) {
             let limit = LimitName::WaitingPerApp;
@@ -250,7 +255,7 @@ impl Service {
             retry_after: retry_after(&cause),
             cause,
         })?;
-        metrics::counter!("pushroll_registrations_accepted_total").increment(count);
+        self.meters.accepted.increment(count);
         Ok(())
     }
 }

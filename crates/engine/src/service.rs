@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::deliver::Deliveries;
 use crate::limits::{Limits, Source, Throttled};
+use crate::meters::Meters;
 use crate::settings::EngineSettings;
 use crate::verify::Verification;
 
@@ -53,6 +54,7 @@ pub struct Inner {
     pub(crate) ids: IdSequence,
     pub(crate) run: RunId,
     pub(crate) limits: Limits,
+    pub(crate) meters: Meters,
     pub(crate) verification: Arc<Verification>,
     pub(crate) deliveries: Deliveries,
     /// Every task is spawned through this one.
@@ -82,6 +84,7 @@ impl Service {
         let service = Self(Arc::new(Inner {
             run: RunId(parts.random.u64()),
             limits: Limits::new(&parts.settings.requests),
+            meters: Meters::new(),
             verification: Verification::new(&parts.settings.verification),
             deliveries: Deliveries::default(),
             ids: IdSequence::new(),

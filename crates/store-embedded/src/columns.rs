@@ -71,6 +71,11 @@ impl Column {
         }
     }
 
+    /// Whether anybody asks for a row by its key or prefix; the others are only read along.
+    const fn is_asked_by_key(self) -> bool {
+        !matches!(self, Self::Queue)
+    }
+
     /// Whether rows are written to be deleted soon.
     const fn is_queue(self) -> bool {
         match self {
@@ -135,13 +140,18 @@ fn options(
     clock: &Arc<dyn Clock>,
 ) -> Options {
     let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Lz4);
+    // What is deleted soon is hashes and tokens for the most part, and is not worth the work.
+    let compression =
+        if column.is_queue() { DBCompressionType::None } else { DBCompressionType::Lz4 };
+    options.set_compression_type(compression);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(TABLE_BYTES);
     options.set_write_buffer_size(settings.write_buffer_bytes / BUFFER_SHARE);
     options.set_block_based_table_factory(&tables(column, cache));
-    options.set_memtable_whole_key_filtering(true);
-    options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM);
+    if column.is_asked_by_key() {
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM);
+    }
     if column.by_user() {
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(USER_PREFIX));
     }
@@ -161,7 +171,9 @@ fn tables(column: Column, cache: &Cache) -> BlockBasedOptions {
     tables.set_block_cache(cache);
     tables.set_block_size(BLOCK_BYTES);
     tables.set_format_version(6);
-    tables.set_bloom_filter(BLOOM_BITS, false);
+    if column.is_asked_by_key() {
+        tables.set_bloom_filter(BLOOM_BITS, false);
+    }
     tables.set_optimize_filters_for_memory(true);
     // Whether a device is new is asked together with how many devices its user has: a question
     // about the prefix. The filter then holds users, not devices.

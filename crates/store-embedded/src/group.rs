@@ -71,6 +71,16 @@ pub(crate) struct Mark {
     bytes: usize,
 }
 
+/// The operations on the keys of a column. Most groups do not read most columns that they write, so the
+/// operations are put in the order of their keys when somebody reads.
+#[derive(Default)]
+struct Touched {
+    /// The last operation on each key.
+    latest: BTreeMap<Vec<u8>, usize>,
+    /// Operations that are not in `latest` yet, in their order.
+    behind: Vec<usize>,
+}
+
 /// The changes of a group so far.
 pub(crate) struct Group<'a> {
     pub(crate) memory: &'a Memory,
@@ -79,8 +89,8 @@ pub(crate) struct Group<'a> {
     /// The engine's sequence number before the group.
     sequence: u64,
     operations: Vec<Operation>,
-    /// The last operation on each key, by column.
-    latest: [BTreeMap<Vec<u8>, usize>; Column::ALL.len()],
+    /// The operations on keys by column, looked up only in columns that are read.
+    touched: [Touched; Column::ALL.len()],
     /// Open iterators, which show the engine as it was before the group.
     cursors: [Option<DBRawIterator<'a>>; Column::ALL.len()],
     effects: Vec<Effect>,
@@ -96,7 +106,7 @@ impl<'a> Group<'a> {
             columns,
             sequence: db.latest_sequence_number(),
             operations: Vec::new(),
-            latest: Default::default(),
+            touched: Default::default(),
             cursors: Default::default(),
             effects: Vec::new(),
             bytes: 0,
@@ -138,23 +148,29 @@ impl<'a> Group<'a> {
     fn change(&mut self, column: Column, key: Vec<u8>, action: Action) {
         let value_bytes = if let Action::Put(value) = &action { value.len() } else { 0 };
         self.bytes += key.len() + value_bytes;
-        // The queue is written and never read here.
-        let before = match column {
-            Column::Queue => None,
-            _ => self.latest[column as usize].insert(key.clone(), self.operations.len()),
-        };
-        self.operations.push(Operation { column, key, action, before });
+        self.touched[column as usize].behind.push(self.operations.len());
+        self.operations.push(Operation { column, key, action, before: None });
+    }
+
+    /// The last operation on each key of a column.
+    fn latest(&mut self, column: Column) -> &BTreeMap<Vec<u8>, usize> {
+        let Touched { latest, behind } = &mut self.touched[column as usize];
+        for at in behind.drain(..) {
+            let operation = &mut self.operations[at];
+            operation.before = latest.insert(operation.key.clone(), at);
+        }
+        latest
     }
 
     /// Reads the row with this key as this group would leave it.
     pub(crate) fn find<T>(
-        &self,
+        &mut self,
         column: Column,
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        if let Some(at) = self.latest[column as usize].get(key) {
-            return match &self.operations[*at].action {
+        if let Some(at) = self.latest(column).get(key).copied() {
+            return match &self.operations[at].action {
                 Action::Put(value) => decode(value).map(Some),
                 Action::Delete | Action::DeleteTo(_) => Ok(None),
             };
@@ -164,7 +180,7 @@ impl<'a> Group<'a> {
     }
 
     /// Whether this group would leave a row with this key.
-    pub(crate) fn has(&self, column: Column, key: &[u8]) -> Result<bool, StoreError> {
+    pub(crate) fn has(&mut self, column: Column, key: &[u8]) -> Result<bool, StoreError> {
         Ok(self.find(column, key, |_| Ok(()))?.is_some())
     }
 
@@ -176,9 +192,10 @@ impl<'a> Group<'a> {
         prefix: &[u8],
         mut visitor: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let ours = &self.latest[column as usize];
+        self.latest(column);
         let range = (Bound::Included(prefix), Bound::Unbounded);
-        let ours: Vec<(&Vec<u8>, &Action)> = ours
+        let ours: Vec<(&Vec<u8>, &Action)> = self.touched[column as usize]
+            .latest
             .range::<[u8], _>(range)
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, at)| (key, &self.operations[*at].action))
@@ -222,8 +239,8 @@ impl<'a> Group<'a> {
     }
 
     /// The ids of all configuration rows of a kind, also of those that this group deletes.
-    pub(crate) fn ids_in_config(&self, kind: u8) -> Result<Vec<[u8; 16]>, StoreError> {
-        let ours = self.latest[Column::Config as usize].keys();
+    pub(crate) fn ids_in_config(&mut self, kind: u8) -> Result<Vec<[u8; 16]>, StoreError> {
+        let ours = self.latest(Column::Config).keys();
         let mut ids: Vec<_> = ours
             .filter(|key| key.first() == Some(&kind))
             .filter_map(|key| keys::config_id(key))
@@ -241,8 +258,9 @@ impl<'a> Group<'a> {
     }
 
     /// Whether any registration of an app is pending.
-    pub(crate) fn is_app_pending(&self, app: AppId) -> Result<bool, StoreError> {
-        let ours = &self.latest[Column::Pending as usize];
+    pub(crate) fn is_app_pending(&mut self, app: AppId) -> Result<bool, StoreError> {
+        self.latest(Column::Pending);
+        let ours = &self.touched[Column::Pending as usize].latest;
         let of_app = |key: &[u8]| key.starts_with(app.as_bytes());
         let is_put = |at: &usize| matches!(self.operations[*at].action, Action::Put(_));
         if ours.iter().any(|(key, at)| of_app(key) && is_put(at)) {
@@ -268,8 +286,8 @@ impl<'a> Group<'a> {
     }
 
     /// Whether this group has touched this key.
-    pub(crate) fn has_touched(&self, column: Column, key: &[u8]) -> bool {
-        self.latest[column as usize].contains_key(key)
+    pub(crate) fn has_touched(&mut self, column: Column, key: &[u8]) -> bool {
+        self.latest(column).contains_key(key)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -284,9 +302,13 @@ impl<'a> Group<'a> {
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         while self.operations.len() > mark.operations {
             let Some(last) = self.operations.pop() else { break };
-            let latest = &mut self.latest[last.column as usize];
+            let Touched { latest, behind } = &mut self.touched[last.column as usize];
+            let is_behind = behind.last() == Some(&self.operations.len());
             match (last.before, &last.action) {
                 (_, Action::DeleteTo(_)) => {}
+                _ if is_behind => {
+                    behind.pop();
+                }
                 (Some(before), _) => {
                     latest.insert(last.key, before);
                 }

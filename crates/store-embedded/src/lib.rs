@@ -17,6 +17,7 @@ mod hands;
 mod health;
 mod keys;
 mod loads;
+mod meters;
 mod read;
 mod retention;
 mod rows;

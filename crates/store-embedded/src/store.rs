@@ -26,6 +26,7 @@ use crate::hands::{Hand, Hands, Place};
 use crate::health::{Health, fault_of, unavailable};
 use crate::keys;
 use crate::loads::Loads;
+use crate::meters::Meters;
 use crate::read;
 use crate::settings::EmbeddedSettings;
 use crate::shared::Shared;
@@ -71,8 +72,13 @@ impl EmbeddedStore {
             settings,
         });
         let (sender, messages) = mpsc::channel();
-        let writer =
-            Writer { shared: Arc::clone(&shared), messages, memory, room: Arc::clone(&room) };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            messages,
+            memory,
+            room: Arc::clone(&room),
+            meters: Meters::new(),
+        };
         let thread = thread::Builder::new().name("store-writer".into());
         let writer = thread
             .spawn(|| writer.run())
@@ -186,7 +192,10 @@ impl EmbeddedStore {
         if self.messages.send(Message::Job(job)).is_err() {
             return Err(StoreError::Closed);
         }
-        answer.await.unwrap_or_else(|_| Err(self.shared.health.fault()))
+        match answer.await {
+            Ok(answer) => answer.result,
+            Err(_) => Err(self.shared.health.fault()),
+        }
     }
 
     /// The room that an intention takes: at most all that there is.
@@ -242,7 +251,7 @@ impl Store for EmbeddedStore {
                     items.iter().filter(|item| item.taken).map(|item| item.place).collect();
                 shared.hands.take(taken.iter().map(|place| place.id));
                 let hand = Hand::new(&shared, taken);
-                apply::accept(group, items)?;
+                apply::accept(group, items);
                 Ok(hand)
             })
             .await?;

@@ -15,10 +15,56 @@ use crate::group::{Effect, Group, Memory};
 use crate::hands::Change;
 use crate::health::unavailable;
 use crate::keys::CallbackKey;
+use crate::meters::Meters;
 use crate::shared::{Shared, columns};
 
-/// Tells a caller what became of his intention, once its group is committed or has failed.
-type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Tells a caller what became of his intention, once its group is committed or has failed, and has him
+/// tell the others of the group.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>, Others) + Send>;
+
+/// What a caller hears.
+pub(crate) struct Answer<T> {
+    /// What became of his intention.
+    pub(crate) result: Result<T, StoreError>,
+    /// Those who are told when this is dropped.
+    _others: Others,
+}
+
+/// Callers who are told when this is dropped. Waking one from the writer's thread costs more than all the
+/// rest of a commit does for one item; woken by another task they are only put into its thread's queue. So
+/// the writer wakes one caller of a group, and hands him the others.
+struct Others {
+    replies: Vec<Reply>,
+    committed: Result<(), Arc<str>>,
+}
+
+impl Others {
+    fn result(committed: &Result<(), Arc<str>>) -> Result<(), StoreError> {
+        committed.clone().map_err(|reason| unavailable(&*reason))
+    }
+
+    const fn nobody() -> Self {
+        Self { replies: Vec::new(), committed: Ok(()) }
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        // One who is gone drops what he was given at once, and so passes the others on.
+        let Some(first) = self.replies.pop() else { return };
+        for reply in self.replies.drain(..) {
+            reply(Self::result(&self.committed), Self::nobody());
+        }
+        first(Self::result(&self.committed), Self::nobody());
+    }
+}
+
+/// Tells all callers of a group.
+fn tell(mut replies: Vec<Reply>, committed: Result<(), Arc<str>>) {
+    let Some(first) = replies.pop() else { return };
+    let result = Others::result(&committed);
+    first(result, Others { replies, committed });
+}
 
 /// An intention: looks, adds its changes to the group and says whom to tell. `None` if it failed its
 /// checks: then it has changed nothing and its caller knows already.
@@ -45,18 +91,19 @@ impl Job {
         items: u32,
         room: OwnedSemaphorePermit,
         intention: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+    ) -> (Self, oneshot::Receiver<Answer<T>>) {
         let (answer, receiver) = oneshot::channel();
         let act: Act = Box::new(move |group| {
             let mark = group.mark();
             match intention(group) {
                 // Nobody may be there any more to hear it.
-                Ok(value) => Some(Box::new(move |committed| {
-                    drop(answer.send(committed.map(|()| value)));
+                Ok(value) => Some(Box::new(move |committed, others| {
+                    let result = committed.map(|()| value);
+                    drop(answer.send(Answer { result, _others: others }));
                 })),
                 Err(fault) => {
                     group.roll_back(mark);
-                    drop(answer.send(Err(fault)));
+                    drop(answer.send(Answer { result: Err(fault), _others: Others::nobody() }));
                     None
                 }
             }
@@ -79,6 +126,7 @@ pub(crate) struct Writer {
     pub(crate) memory: Memory,
     /// The room in the queue of intentions.
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) meters: Meters,
 }
 
 impl Writer {
@@ -104,9 +152,8 @@ impl Writer {
     fn show_queues(&self) {
         let room = u64::from(self.shared.settings.commit_queue_items);
         let waiting = room.saturating_sub(self.room.available_permits() as u64);
-        metrics::gauge!("pushroll_store_commit_queue_items").set(waiting as f64);
-        metrics::gauge!("pushroll_store_callbacks_waiting")
-            .set(self.memory.callbacks.total() as f64);
+        self.meters.queue.set(waiting as f64);
+        self.meters.callbacks.set(self.memory.callbacks.total() as f64);
     }
 
     /// Commits this intention and what has gathered.
@@ -151,23 +198,23 @@ impl Writer {
             options.set_sync(true);
             db.write_opt(batch, &options)
         };
-        metrics::histogram!("pushroll_store_commit_items").record(f64::from(items));
-        metrics::histogram!("pushroll_store_commit_prepare_seconds").record(built - began);
-        metrics::histogram!("pushroll_store_commit_write_seconds").record(built.elapsed());
+        self.meters.items.record(f64::from(items));
+        self.meters.prepare.record(built - began);
+        self.meters.write.record(built.elapsed());
         drop(engine);
         // Whoever is answered may count on the room that he took.
         drop(rooms);
         match written {
             Ok(()) => {
                 note(&self.shared, &mut self.memory, effects);
-                replies.into_iter().for_each(|reply| reply(Ok(())));
+                tell(replies, Ok(()));
             }
             Err(error) => {
                 let reason = format!("a write failed: {error}");
                 metrics::counter!("pushroll_store_write_failures_total").increment(1);
                 tracing::error!(%error, "a write to the store failed; reopening it");
                 self.shared.health.reopening(reason.clone(), settings.reopen_first_wait);
-                replies.into_iter().for_each(|reply| reply(Err(unavailable(&reason))));
+                tell(replies, Err(reason.as_str().into()));
                 next = Next::Reopen(reason);
             }
         }

@@ -61,17 +61,6 @@ pub async fn a_registration_that_its_caller_carries_on_is_not_handed_out(world: 
     assert_eq!(world.taken_ids(world.lane(IOS), 1).await, [mine.id]);
 }
 
-/// A caller who was not told that it is kept may ask again.
-pub async fn accepting_again_is_one_registration(world: World) {
-    let one = world.queue(&world.ios("ann", "a1")).await;
-    world.accept_all(&[Arc::clone(&one), Arc::clone(&one)], false).await;
-    world.waits_for(1).await;
-    assert_eq!(world.taken_ids(world.lane(IOS), 1).await, [one.id]);
-    assert!(world.take(world.lane(IOS), 10).await.is_empty());
-    world.verify(&one).await;
-    world.waits_for(0).await;
-}
-
 /// A hundred items of several users, apps and platforms.
 pub async fn a_batch_is_kept_whole(world: World) {
     let other = world.new_app_id();

@@ -40,7 +40,6 @@ macro_rules! every_case {
             an_accepted_registration_waits_in_its_lane,
             a_registration_comes_back_as_it_was_accepted,
             a_registration_that_its_caller_carries_on_is_not_handed_out,
-            accepting_again_is_one_registration,
             a_batch_is_kept_whole,
             lanes_of_apps_and_platforms_are_apart,
             an_empty_batch_is_accepted,

@@ -144,7 +144,7 @@ impl Service {
                     if let (true, Some(leader)) = (token_at_fault, leader.as_deref_mut()) {
                         leader.will_tell(Lead::TokenAtFault(answer_of(&ending)));
                     }
-                    match self.finish(registration, ending, tries).await {
+                    match self.finish(registration, lane, ending, tries).await {
                         // The device that stood in the way was cleaned up in between.
                         Some(Finished::NoDuplicate) => {
                             next = self.ask_provider(registration, lane).await;
@@ -179,6 +179,7 @@ impl Service {
     async fn finish(
         &self,
         registration: &Arc<Registration>,
+        lane: &LaneState,
         ending: Ending,
         tries: Tries,
     ) -> Option<Finished> {
@@ -195,24 +196,21 @@ impl Service {
             .into_iter()
             .next()?;
         match finished {
-            Finished::Ended(outcome) => self.has_ended(registration, outcome, finish.at),
+            Finished::Ended(outcome) => self.has_ended(registration, lane, outcome, finish.at),
             Finished::NotPending => debug!("it had ended already"),
             Finished::NoDuplicate => {}
         }
         Some(finished)
     }
 
-    fn has_ended(&self, registration: &Registration, outcome: Outcome, at: Timestamp) {
-        let platform = registration.claimed.platform().name();
-        let took = at.since(registration.accepted_at).as_secs_f64();
-        metrics::counter!(
-            "pushroll_registrations_ended_total",
-            "app" => registration.app.to_string(),
-            "platform" => platform,
-            "outcome" => outcome.name(),
-        )
-        .increment(1);
-        metrics::histogram!("pushroll_registration_seconds", "platform" => platform).record(took);
+    fn has_ended(
+        &self,
+        registration: &Registration,
+        lane: &LaneState,
+        outcome: Outcome,
+        at: Timestamp,
+    ) {
+        lane.meters.count_end(outcome, at.since(registration.accepted_at).as_secs_f64());
         debug!(outcome = outcome.name(), "registration ended");
         if registration.callback.is_some() {
             self.deliveries.wake();
@@ -226,7 +224,7 @@ impl Service {
         tries: Tries,
         last_answer: Option<ProviderAnswer>,
     ) {
-        metrics::counter!("pushroll_registrations_postponed_total").increment(1);
+        self.meters.postponed.increment(1);
         let postpone = Postpone { registration: Arc::clone(registration), due, tries, last_answer };
         self.until_stored(|| self.store.postpone(vec![postpone.clone()])).await;
     }

@@ -11,6 +11,7 @@ use pushroll_domain::{
 };
 use tokio::sync::Semaphore;
 
+use crate::meters::LaneMeters;
 use crate::service::Service;
 
 /// At most so often a refused token is asked about in the other environment, for an app.
@@ -21,6 +22,7 @@ pub(super) struct LaneState {
     pub(super) lane: Lane,
     pub(super) in_memory: AtomicUsize,
     pub(super) dry_runs: Semaphore,
+    pub(super) meters: LaneMeters,
     /// Something of this lane waits in the store and could be taken if there were room.
     backlog: AtomicBool,
     /// The provider is left alone: nothing is taken into memory. Kept beside the breaker so that
@@ -67,6 +69,7 @@ impl LaneState {
             lane,
             in_memory: AtomicUsize::new(0),
             dry_runs: Semaphore::new(dry_runs),
+            meters: LaneMeters::new(lane),
             backlog: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
             asking: Mutex::default(),

@@ -40,12 +40,9 @@ pub(crate) fn pending_key(registration: &Registration) -> PendingKey {
     keys::pending(&user, token, registration.id)
 }
 
-/// One that is pending already (a caller who was not told tries again) stays as it is.
-pub(crate) fn accept(group: &mut Group<'_>, items: Vec<AcceptItem>) -> Result<(), StoreError> {
+/// Reads nothing: an id is accepted once, so its keys are new.
+pub(crate) fn accept(group: &mut Group<'_>, items: Vec<AcceptItem>) {
     for item in items {
-        if group.has(Column::Pending, &item.pending)? {
-            continue;
-        }
         let row = PendingRow { commit: group.next_commit(), ..item.row };
         group.put(Column::Pending, item.pending, rows::encode_pending(row));
         group.put(Column::Queue, item.place.key, item.value);
@@ -54,7 +51,6 @@ pub(crate) fn accept(group: &mut Group<'_>, items: Vec<AcceptItem>) -> Result<()
             group.effect(Effect::Queue(Change::Added(item.place)));
         }
     }
-    Ok(())
 }
 
 /// A registration to postpone, with all that can be prepared on the caller's thread.

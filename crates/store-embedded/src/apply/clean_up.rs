@@ -87,7 +87,7 @@ fn mark(group: &mut Group<'_>, key: Vec<u8>) -> Result<(), StoreError> {
 
 /// Whether a cleanup covers the registration with this key and place in the order of commits.
 pub(super) fn covers(
-    group: &Group<'_>,
+    group: &mut Group<'_>,
     pending: &PendingKey,
     commit: u64,
 ) -> Result<bool, StoreError> {

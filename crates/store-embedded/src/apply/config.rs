@@ -17,11 +17,11 @@ pub(crate) fn put_org(group: &mut Group<'_>, org: &Org) {
     group.put(Column::Config, keys::org(org.id), rows::encode_org(org));
 }
 
-fn app(group: &Group<'_>, id: AppId) -> Result<Option<App>, StoreError> {
+fn app(group: &mut Group<'_>, id: AppId) -> Result<Option<App>, StoreError> {
     group.find(Column::Config, &keys::app(id), |row| rows::decode_app(id, row))
 }
 
-fn token(group: &Group<'_>, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+fn token(group: &mut Group<'_>, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
     group.find(Column::Config, &keys::token(id), |row| rows::decode_token(id, row))
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn delete_app(
 }
 
 /// The ids of an app's tokens, those put in this group among them.
-fn tokens_of(group: &Group<'_>, app: AppId) -> Result<Vec<TokenId>, StoreError> {
+fn tokens_of(group: &mut Group<'_>, app: AppId) -> Result<Vec<TokenId>, StoreError> {
     let mut of_app = Vec::new();
     for id in group.ids_in_config(keys::TOKEN)?.into_iter().map(TokenId::from_bytes) {
         if token(group, id)?.is_some_and(|token| token.app == app) {
