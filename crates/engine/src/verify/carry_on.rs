@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use pushroll_domain::{
     App, ClaimedToken, Ending, FailureReason, Finish, Finished, Outcome, Postpone, Provider,
-    ProviderAnswer, Registration, Standing, StoreError, Timestamp, Tries,
+    ProviderAnswer, Registration, RegistrationId, Standing, StoreError, Timestamp, Tries,
 };
+use tokio::sync::oneshot;
 use tracing::{Instrument, debug, error, info_span};
 
 use super::Hold;
-use super::equal::{Lead, Leader, Place};
+use super::equal::{Lead, Leader, Place, Told};
 use super::lane::LaneState;
 use crate::service::Service;
 
-/// A registration that waits for an equal one is due a moment after it.
+/// A registration that waits for an equal one which is due already looks again after this time.
 const AFTER_ITS_EQUAL: Duration = Duration::from_millis(1);
 
 /// What is to be done with a registration now.
@@ -26,8 +27,9 @@ pub(super) enum Next {
     End { ending: Ending, tries: Tries, token_at_fault: bool },
     /// Ask the provider again then.
     Retry { due: Timestamp, tries: Tries, last_answer: ProviderAnswer },
-    /// Look again then: an equal registration that was accepted before comes first.
-    WaitFor { due: Timestamp },
+    /// Look again then: an equal registration that was accepted before comes first. `older` is that one,
+    /// if this one has not waited for it yet.
+    WaitFor { older: Option<RegistrationId>, due: Timestamp },
     /// Give it back as it is: its lane is held back.
     GiveBack,
     /// Nothing: the process stops, and the store has it.
@@ -46,48 +48,83 @@ impl Next {
 }
 
 impl Service {
-    /// Carries a registration on in a task of its own.
+    /// Carries a registration on in a task of its own. Equal ones have their places in the order of the
+    /// calls, whichever task runs first.
     pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold) {
         let service = self.clone();
         let span = info_span!("registration", id = %registration.id, app = %registration.app);
+        let place = match (&registration.claimed, registration.authorized_by) {
+            (ClaimedToken::Present(_), Some(_)) => {
+                Some(self.verification.equal.join(&registration))
+            }
+            // It ends whatever its equals do.
+            (ClaimedToken::TooLong { .. }, _) | (ClaimedToken::Present(_), None) => None,
+        };
         self.tasks.spawn(
             async move {
                 let lane = Arc::clone(&hold.lane);
-                service.verify(&registration, &lane).await;
+                service.verify(&registration, &lane, place).await;
                 drop(hold);
             }
             .instrument(span),
         );
     }
 
-    async fn verify(&self, registration: &Arc<Registration>, lane: &Arc<LaneState>) {
-        if let Some(next) = self.refused(registration) {
-            self.take_step(registration, lane, next, None).await;
-            return;
-        }
+    async fn verify(
+        &self,
+        registration: &Arc<Registration>,
+        lane: &Arc<LaneState>,
+        mut place: Option<Place>,
+    ) {
         loop {
-            match self.verification.equal.join(registration) {
-                Place::First(mut leader) => {
-                    let next = self.find_next(registration, lane).await;
-                    self.take_step(registration, lane, next, Some(&mut leader)).await;
-                    return;
-                }
-                Place::Waits(lead) => {
-                    let next = match lead.await {
-                        Ok(Lead::Over) | Err(_) => continue,
-                        Ok(Lead::TokenAtFault(answer)) => {
-                            let reason = FailureReason::DryRunSendingFailed;
-                            Next::fail(reason, answer, registration.tries)
-                        }
-                        Ok(Lead::Postponed(due)) => {
-                            Next::WaitFor { due: due.plus(AFTER_ITS_EQUAL) }
-                        }
-                    };
-                    self.take_step(registration, lane, next, None).await;
-                    return;
-                }
+            if let Some(next) = self.refused(registration) {
+                drop(place);
+                return self.take_step(registration, lane, next, None).await;
             }
+            let equal = &self.verification.equal;
+            let waits = match place.take().unwrap_or_else(|| equal.join(registration)) {
+                Place::Waits(waits) => waits,
+                Place::First(leader) => match self.lead(registration, lane, leader).await {
+                    Some(waits) => waits,
+                    None => return,
+                },
+            };
+            let next = match waits.await {
+                Ok(Told::Turn(leader)) => {
+                    place = Some(Place::First(leader));
+                    continue;
+                }
+                Ok(Told::Lead(Lead::Over)) | Err(_) => continue,
+                Ok(Told::Lead(Lead::TokenAtFault(answer))) => {
+                    let fails = || {
+                        let reason = FailureReason::DryRunSendingFailed;
+                        Next::fail(reason, answer, registration.tries)
+                    };
+                    self.refused(registration).unwrap_or_else(fails)
+                }
+                Ok(Told::Lead(Lead::Postponed(due))) => Next::WaitFor { older: None, due },
+            };
+            return self.take_step(registration, lane, next, None).await;
         }
+    }
+
+    /// Carries the first of equal registrations on. If one that was accepted before turns out to wait
+    /// behind it, that one leads, and this one has to wait.
+    async fn lead(
+        &self,
+        registration: &Arc<Registration>,
+        lane: &Arc<LaneState>,
+        mut leader: Leader,
+    ) -> Option<oneshot::Receiver<Told>> {
+        let next = self.find_next(registration, lane).await;
+        if let Next::WaitFor { older: Some(older), .. } = next {
+            leader = match leader.let_pass(older) {
+                Ok(waits) => return Some(waits),
+                Err(leader) => leader,
+            };
+        }
+        self.take_step(registration, lane, next, Some(&mut leader)).await;
+        None
     }
 
     /// Whether the registration ends before anything else is looked at.
@@ -123,8 +160,10 @@ impl Service {
                 tries: registration.tries,
                 token_at_fault: false,
             },
-            Standing::After { due, .. } => {
-                Next::WaitFor { due: due.max(self.clock.now()).plus(AFTER_ITS_EQUAL) }
+            Standing::After { id, due } => {
+                // Due together they are taken from the store together, the older one first.
+                let soon = self.clock.now().plus(AFTER_ITS_EQUAL);
+                Next::WaitFor { older: Some(id), due: due.max(soon) }
             }
         }
     }
@@ -136,7 +175,7 @@ impl Service {
         registration: &Arc<Registration>,
         lane: &Arc<LaneState>,
         mut next: Next,
-        mut leader: Option<&mut Leader<'_>>,
+        mut leader: Option<&mut Leader>,
     ) {
         loop {
             match next {
@@ -159,7 +198,7 @@ impl Service {
                     }
                     return;
                 }
-                Next::WaitFor { due } => {
+                Next::WaitFor { older: _, due } => {
                     let last_answer = registration.last_answer.clone();
                     return self.postpone(registration, due, registration.tries, last_answer).await;
                 }

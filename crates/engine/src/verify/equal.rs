@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pushroll_domain::{ProviderAnswer, Registration, Timestamp};
+use pushroll_domain::{ProviderAnswer, Registration, RegistrationId, Timestamp};
 use tokio::sync::oneshot;
 
 /// What came of the first of equal registrations, for those who wait.
@@ -23,9 +23,21 @@ pub(super) enum Lead {
     Postponed(Timestamp),
 }
 
-#[derive(Default)]
-pub(super) struct EqualRegistrations {
-    groups: Mutex<HashMap<SameDevice, Vec<oneshot::Sender<Lead>>>>,
+/// What those who wait are told.
+pub(super) enum Told {
+    /// What came of the first.
+    Lead(Lead),
+    /// This one comes first after all: it was accepted before the one that led.
+    Turn(Leader),
+}
+
+#[derive(Clone, Default)]
+pub(super) struct EqualRegistrations(Arc<Mutex<HashMap<SameDevice, Vec<Waiter>>>>);
+
+/// A registration that waits for an equal one.
+struct Waiter {
+    id: RegistrationId,
+    tell: oneshot::Sender<Told>,
 }
 
 /// A registration seen as the device that it is about.
@@ -48,47 +60,82 @@ impl Hash for SameDevice {
 }
 
 /// A registration's place among its equals.
-pub(super) enum Place<'a> {
+pub(super) enum Place {
     /// The first; it tells the others by ending this.
-    First(Leader<'a>),
+    First(Leader),
     /// Another is being verified.
-    Waits(oneshot::Receiver<Lead>),
+    Waits(oneshot::Receiver<Told>),
 }
 
 /// The first of equal registrations. However it ends, those who wait are told.
-pub(super) struct Leader<'a> {
-    all: &'a EqualRegistrations,
+pub(super) struct Leader {
+    all: EqualRegistrations,
     device: SameDevice,
     lead: Lead,
+    /// Another leads now.
+    let_pass: bool,
 }
 
 impl EqualRegistrations {
-    pub(super) fn join(&self, registration: &Arc<Registration>) -> Place<'_> {
+    pub(super) fn join(&self, registration: &Arc<Registration>) -> Place {
         let device = SameDevice(Arc::clone(registration));
-        let mut groups = self.groups.lock();
+        let mut groups = self.0.lock();
         if let Some(waiting) = groups.get_mut(&device) {
             let (tell, told) = oneshot::channel();
-            waiting.push(tell);
+            waiting.push(Waiter { id: registration.id, tell });
             return Place::Waits(told);
         }
         groups.insert(device.clone(), Vec::new());
-        Place::First(Leader { all: self, device, lead: Lead::Over })
+        drop(groups);
+        Place::First(Leader { all: self.clone(), device, lead: Lead::Over, let_pass: false })
     }
 }
 
-impl Leader<'_> {
+impl Leader {
     /// What those who wait are told in the end.
     pub(super) fn will_tell(&mut self, lead: Lead) {
         self.lead = lead;
     }
+
+    /// Lets an older one lead, if it waits, and waits for it.
+    ///
+    /// # Errors
+    /// This leader, if the other does not wait.
+    pub(super) fn let_pass(
+        mut self,
+        older: RegistrationId,
+    ) -> Result<oneshot::Receiver<Told>, Self> {
+        let (tell, told) = oneshot::channel();
+        let mut groups = self.all.0.lock();
+        let passes = groups.get_mut(&self.device).and_then(|waiting| {
+            let at = waiting.iter().position(|waiter| waiter.id == older)?;
+            let passes = waiting.swap_remove(at);
+            waiting.push(Waiter { id: self.device.0.id, tell });
+            Some(passes)
+        });
+        drop(groups);
+        let Some(passes) = passes else { return Err(self) };
+        self.let_pass = true;
+        let (all, device) = (self.all.clone(), self.device.clone());
+        // One that has been stopped meanwhile ends its turn at once.
+        let turn = Leader { all, device, lead: Lead::Over, let_pass: false };
+        drop(passes.tell.send(Told::Turn(turn)));
+        Ok(told)
+    }
 }
 
-impl Drop for Leader<'_> {
+impl Drop for Leader {
     fn drop(&mut self) {
-        let waiting = self.all.groups.lock().remove(&self.device);
-        for tell in waiting.into_iter().flatten() {
+        if self.let_pass {
+            return;
+        }
+        let waiting = self.all.0.lock().remove(&self.device);
+        for waiter in waiting.into_iter().flatten() {
             // Whoever does not listen any more has been stopped.
-            let _ = tell.send(self.lead.clone());
+            drop(waiter.tell.send(Told::Lead(self.lead.clone())));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

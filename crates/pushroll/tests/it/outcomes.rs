@@ -226,6 +226,19 @@ async fn if_the_token_was_at_fault_all_equal_registrations_fail_with_the_first()
     }
 }
 
+/// A provider that answers at once leaves those who wait no time: their order must not depend on it.
+#[tokio::test]
+async fn equal_registrations_of_a_batch_share_the_failure_of_the_first_however_fast_it_comes() {
+    let app = an_app().await;
+    for _ in 0..5 {
+        let phone = a_device().on_android().build();
+        app.answers(&phone, [Reply::refused(404, "UNREGISTERED")]);
+        let (_, ends) = ends_of(&app, &vec![phone.clone(); 10]).await;
+        assert_eq!(ends, [Status::Failed(DryRunSendingFailed); 10]);
+        assert_eq!(app.dry_runs_of(&phone), 1);
+    }
+}
+
 #[tokio::test]
 async fn if_the_token_was_not_at_fault_the_next_equal_registration_is_tried() {
     let app = an_app().await;
