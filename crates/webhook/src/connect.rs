@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::{CONNECTION, HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -161,6 +162,8 @@ pub(crate) struct Connection {
     /// Another handle to the same socket, to look at without reading. The driver owns it, so that
     /// the socket is closed when the driver ends.
     socket: Weak<Socket>,
+    /// The receiver has said that it keeps the connection for another request.
+    stays: bool,
     pub(crate) opened_at: Instant,
 }
 
@@ -206,7 +209,7 @@ impl Connection {
             drop(timeout(longest_life, connection).await);
             drop(socket);
         });
-        Ok(Self { sender, driver, socket: peeked, opened_at: Instant::now() })
+        Ok(Self { sender, driver, socket: peeked, stays: false, opened_at: Instant::now() })
     }
 
     /// Sends the request and reads the answer, at most `max_answer_bytes` of its body. Once there is
@@ -239,13 +242,15 @@ impl Connection {
             Err(timed_out) => return Err(NoAnswer::Sent(timed_out)),
         };
         let status = response.status();
+        self.stays = says_that_it_stays(response.headers());
         let reading = read_whole(response.into_body(), max_answer_bytes);
         let read_whole = timeout_at(deadline.at, reading).await.unwrap_or(false);
         Ok(Answer { status, read_whole })
     }
 
+    /// Whether it may carry another request.
     pub(crate) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        self.stays && !self.sender.is_closed()
     }
 
     /// Whether nothing has come in since the last answer: neither a close nor something that nobody
@@ -257,6 +262,17 @@ impl Connection {
             Some(Ok(_)) | None => false,
         }
     }
+}
+
+/// Whether the receiver says in so many words that it keeps the connection. HTTP/1.1 has it do so unless it
+/// says otherwise, but many a small one closes after each answer without a word, and a callback that
+/// crosses such a close on its way is lost.
+fn says_that_it_stays(headers: &HeaderMap) -> bool {
+    let keeps = |value: &HeaderValue| {
+        let options = value.to_str().unwrap_or_default().split(',');
+        options.into_iter().any(|option| option.trim().eq_ignore_ascii_case("keep-alive"))
+    };
+    headers.contains_key("keep-alive") || headers.get_all(CONNECTION).iter().any(keeps)
 }
 
 /// Reads a body and forgets it; whether it ended within the limit.

@@ -7,7 +7,7 @@
 //! reason why a callback may come to nothing.
 //!
 //! A callback is sent at most once. A connection is kept for the next callback only for a moment
-//! (`idle`), and used only if nothing has come in on it since; one that turns out to be closed before a
+//! (`idle`), if the receiver has said that it stays, and used only if nothing has come in on it since; one that turns out to be closed before a
 //! byte was written costs nothing, and in every other case nothing is sent again. When to call again is not decided here.
 
 mod client;

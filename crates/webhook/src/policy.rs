@@ -123,10 +123,10 @@ impl Policy {
         origin.port == usual || self.extra_ports.contains(&origin.port)
     }
 
-    /// An IPv4-mapped address is the IPv4 address to the operating system, and so it is here.
+    /// An IPv4-mapped address is another writing that nobody needs: whoever opens 10.0.0.5 has not
+    /// opened it.
     fn allows_address(&self, address: IpAddr) -> bool {
-        let canonical = address.to_canonical();
-        self.ranges.iter().any(|range| range.contains(&address) || range.contains(&canonical))
+        self.ranges.iter().any(|range| range.contains(&address))
     }
 
     fn allows_host(&self, host: &TargetHost) -> bool {
@@ -205,7 +205,10 @@ mod tests {
             choose(&policy, "http://localhost:9000/", &["127.0.0.1", "::1"]),
             Ok(vec!["127.0.0.1:9000".to_owned()])
         );
-        assert!(choose(&policy, "http://[::ffff:127.0.0.1]:9000/", &["::ffff:127.0.0.1"]).is_ok());
+        for mapped in ["::ffff:127.0.0.1", "::ffff:7f00:1"] {
+            let url = format!("http://[{mapped}]:9000/");
+            assert!(choose(&policy, &url, &[mapped]).is_err(), "{url}");
+        }
         assert!(choose(&policy, "http://127.0.0.2/", &["127.0.0.2"]).is_err());
         assert!(choose(&policy, "http://[64:ff9b::7f00:1]/", &["64:ff9b::7f00:1"]).is_err());
         assert_eq!(

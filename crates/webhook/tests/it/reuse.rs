@@ -11,7 +11,7 @@ use crate::receiver::{Behaviour, Receiver};
 use crate::{a_callback, failure, settings};
 
 const DELIVERED: CallbackResult = CallbackResult::Delivered { status: 200 };
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const OK: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
 
 /// A client that keeps connections for as long as a test on a slow machine may take.
 async fn a_keeping_client() -> CallbackClient {
@@ -109,8 +109,11 @@ async fn a_callback_that_a_kept_connection_lost_on_its_way_is_not_sent_again() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_read_to_its_end_costs_the_connection() {
-    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 4097\r\n\r\n{}", "x".repeat(4097));
-    let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n{}", "x".repeat(4096));
+    let answer = |length: usize| {
+        let head = format!("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: {length}");
+        format!("{head}\r\n\r\n{}", "x".repeat(length))
+    };
+    let (long, whole) = (answer(4097), answer(4096));
     let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_owned();
     for (answer, connections) in [(long, 2), (whole, 1), (closing, 2)] {
         let receiver = Receiver::plain(Behaviour::answers(&answer)).await;
@@ -118,6 +121,25 @@ async fn an_answer_that_is_not_read_to_its_end_costs_the_connection() {
         assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
         assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
         assert_eq!(receiver.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_only_where_the_receiver_says_so() {
+    for (header, connections) in [
+        ("", 2),
+        ("Connection: close\r\n", 2),
+        ("Connection: Keep-Alive\r\n", 1),
+        ("Connection: x, keep-alive\r\n", 1),
+        ("Keep-Alive: timeout=5, max=100\r\n", 1),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: 2\r\n\r\nok");
+        let receiver = Receiver::plain(Behaviour::answers(&answer)).await;
+        let client = a_keeping_client().await;
+        for _ in 0..2 {
+            assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+        }
+        assert_eq!(receiver.connections(), connections, "{header:?}");
     }
 }
 
