@@ -85,14 +85,14 @@ async fn the_first_digits_of_a_device_token_are_its_fate() {
 }
 
 #[tokio::test]
-async fn a_device_token_must_be_hexadecimal_of_even_length_up_to_200_digits() {
+async fn a_device_token_must_have_1_to_200_hexadecimal_digits() {
     let world = a_simulator().await;
     let client = world.production().await;
     let bearer = world.bearer();
-    for good in ["ab", "AB12", &"1".repeat(200)] {
+    for good in ["a", "abc", "AB12", &"1".repeat(200)] {
         assert_eq!(dry_run(&client, &bearer, good).await.status, 200, "{good}");
     }
-    for malformed in ["a", "abc", "zz", "12%3934", &"1".repeat(202)] {
+    for malformed in ["zz", "a-c", "12%3934", &"1".repeat(202)] {
         let answer = dry_run(&client, &bearer, malformed).await;
         assert_eq!((answer.status, answer.reason()), (400, "BadDeviceToken"), "{malformed}");
     }
