@@ -81,7 +81,11 @@ impl Service {
             }
         }
         if bad > 0 {
-            self.count_bad_token(source)?;
+            let counted = self.count_bad_token(source);
+            // A request with a good token is never refused by that limit.
+            if good.is_empty() {
+                counted?;
+            }
         }
         if let Some(unknown) = unknown.filter(|_| self.settings.strict_tokens) {
             return Err(unknown);

@@ -58,6 +58,22 @@ async fn a_request_with_a_good_token_is_never_refused_by_it() {
 }
 
 #[tokio::test]
+async fn a_batch_with_a_good_token_among_others_is_not_refused_either_and_counts() {
+    let server = a_strict_server().start().await;
+    let tokenless = server.with_token("unknown");
+    let phone = a_device().on_android().build();
+    let registrations = json!([phone.body_with(&server, "unknown"), phone.body(&server)]);
+    let cleanups =
+        json!([tokenless.cleanup_body("u", None), server.cleanup_body(&phone.user, None)]);
+    for _ in 0..5 {
+        server.post("devices/batch", &registrations).await.is_empty_202();
+        server.post("devices/cleanup/batch", &cleanups).await.is_empty_202();
+    }
+    let sent = until_refused(|| with_an_unknown_token(&server), 202).await;
+    assert!(sent <= 1, "{sent}");
+}
+
+#[tokio::test]
 async fn all_three_cases_the_400_of_status_and_the_401_of_administration_count() {
     let server = a_strict_server().start().await;
     let bank = server.another_app().beside(&server).await;
