@@ -49,7 +49,8 @@ impl Query {
                 DEFAULT_LIMIT
             }
         };
-        let after = self.last("after");
+        // Some pass it on under the name that it came with.
+        let after = self.last("after").or_else(|| self.last("next"));
         if after.is_some_and(|after| after.len() > AFTER_BYTES) {
             let detail = "after is too long.";
             faults.add(At::field("after"), Rule::Query, detail, "the next of the part before");
