@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::signals::Signals;
 use super::{Exit, complain, on_runtime, panics};
@@ -51,6 +51,9 @@ async fn serve(settings: Settings) -> Exit {
         }
     };
     info!(version = env!("CARGO_PKG_VERSION"), data = %settings.data_directory().display(), "starting");
+    for variable in &settings.foreign_variables {
+        warn!(variable, "there is no such setting; the variable is ignored");
+    }
     let log_format = settings.log.format;
     let started = tokio::select! {
         started = Server::start(settings) => started,

@@ -62,6 +62,8 @@ pub struct Settings {
     pub log: Log,
     /// The end of the process.
     pub shutdown: Shutdown,
+    /// Environment variables that begin like a setting and are none; whoever starts a server says so.
+    pub foreign_variables: Vec<String>,
 }
 
 /// Where everything is kept.
@@ -170,8 +172,9 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(file, environment);
         reader.refuse_unknown(&Self::reference());
-        let settings = Self::read(&mut reader);
+        let mut settings = Self::read(&mut reader);
         settings.check(&mut reader);
+        settings.foreign_variables = std::mem::take(&mut reader.foreign);
         if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError(reader.faults)) }
     }
 
@@ -216,6 +219,7 @@ impl Settings {
             outcomes: Outcomes::read(reader),
             log: Log::read(reader),
             shutdown: Shutdown::read(reader),
+            foreign_variables: Vec::new(),
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Reader {
     values: Figment,
     file: Option<PathBuf>,
     pub(super) faults: Vec<Fault>,
+    /// Variables that begin like ours and are none, nor like one.
+    pub(super) foreign: Vec<String>,
 }
 
 /// A provider whose name we know again.
@@ -63,7 +65,8 @@ impl Reader {
             }
         }
         let values = values.merge(Named(ENVIRONMENT, environment_dict(environment)));
-        Self { values, file: file.map(|(path, _)| path.to_owned()), faults }
+        let file = file.map(|(path, _)| path.to_owned());
+        Self { values, file, faults, foreign: Vec::new() }
     }
 
     /// Reads one setting.
@@ -102,7 +105,8 @@ impl Reader {
         self.faults.push(Fault { source, message });
     }
 
-    /// Notes every key that is no setting.
+    /// Notes every key that is no setting. A variable whose name is one word and like no setting's may well
+    /// be somebody else's (`PUSHROLL_BIN`, say): it is no fault.
     pub fn refuse_unknown(&mut self, known: &[SettingInfo]) {
         let Ok(data) = self.values.data() else { return };
         let Some(dict) = data.get(&Profile::Default) else { return };
@@ -132,12 +136,18 @@ impl Reader {
                 _ => unknown.push((key.clone(), value)),
             }
         }
+        let mut foreign = Vec::new();
         for (path, value) in unknown {
+            if !path.contains('.') && self.is_from_environment(value) && !is_like(&path, known) {
+                foreign.push(environment_variable(&path));
+                continue;
+            }
             let source = self.source_of(value, &path);
             let meant = nearest(&path, known).map(|meant| self.spelled_like(value, &meant));
             let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
             self.faults.push(Fault { source, message: format!("there is no such setting{meant}") });
         }
+        self.foreign = foreign;
     }
 
     fn is_from_environment(&self, value: &Value) -> bool {
@@ -202,6 +212,15 @@ fn is_kubernetes_link(name: &str) -> bool {
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
+/// From this likeness on a setting was probably meant.
+const LIKE: f64 = 0.6;
+
+/// Whether it is written like a setting, whatever stands between the words.
+fn is_like(unknown: &str, known: &[SettingInfo]) -> bool {
+    let likeness = |info: &SettingInfo| strsim::normalized_damerau_levenshtein(unknown, &info.path());
+    known.iter().any(|info| likeness(info) >= LIKE)
+}
+
 /// The setting that was probably meant.
 fn nearest(unknown: &str, known: &[SettingInfo]) -> Option<String> {
     let unknown = unknown.to_ascii_lowercase();
@@ -215,7 +234,7 @@ fn nearest(unknown: &str, known: &[SettingInfo]) -> Option<String> {
     known
         .iter()
         .map(|info| (likeness(&info.path()), info.path()))
-        .filter(|(likeness, _)| *likeness >= 0.6)
+        .filter(|(likeness, _)| *likeness >= LIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, path)| path)
 }

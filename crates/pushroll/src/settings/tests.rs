@@ -187,6 +187,31 @@ fn variables_of_others_that_begin_like_ours_are_left_alone() {
 }
 
 #[test]
+fn a_variable_of_one_word_that_is_like_no_setting_is_told_and_is_no_fault() {
+    let of_others = [
+        ("PUSHROLL_BIN", "/work/pushroll"),
+        ("PUSHROLL_PATH", "/work"),
+        ("PUSHROLL_URL", "http://x"),
+        ("PUSHROLL_TOKEN", "x"),
+    ];
+    let settings = parse("", &of_others).unwrap();
+    let mut told = settings.foreign_variables;
+    told.sort();
+    let mut expected = of_others.map(|(name, _)| name);
+    expected.sort();
+    assert_eq!(told, expected);
+    for (like_ours, meant) in [
+        ("PUSHROLL_LISTN", "PUSHROLL_LISTEN"),
+        ("PUSHROLL_ADMIN_TOKEN", "PUSHROLL_ADMIN__TOKEN"),
+        ("PUSHROLL_STORE_PATH", "PUSHROLL_STORE__PATH"),
+    ] {
+        let fault = only_fault("", &[(like_ours, "x")]);
+        assert_eq!(fault, format!("{like_ours}: there is no such setting; did you mean {meant}?"));
+    }
+    assert!(only_fault("bin = 'x'", &[]).ends_with("bin: there is no such setting"));
+}
+
+#[test]
 fn every_setting_is_described_once_and_its_default_reads_back() {
     let reference = Settings::reference();
     let mut paths: Vec<_> = reference.iter().map(SettingInfo::path).collect();
