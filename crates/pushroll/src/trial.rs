@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use pushroll_domain::{Random as _, Secret};
 use pushroll_simulator::{Simulator, SimulatorSettings};
+use pushroll_store_embedded::is_in_use;
 
 use crate::admin_token;
 use crate::machine::SystemRandom;
@@ -60,7 +61,7 @@ impl Trial {
             admin_token::generate(&SystemRandom)
         })?;
         let settings_file = directory.join(SETTINGS_FILE);
-        let listen = free_address(&settings_file)?;
+        let listen = free_address(&directory, &settings_file)?;
         let text = settings(&directory, &simulator, listen);
         write(&settings_file, text.as_bytes(), Readable::ByAll)?;
         Ok(Self { simulator, directory, settings_file, listen, admin_token })
@@ -84,13 +85,14 @@ fn kept_or_made(file: &Path, make: impl FnOnce() -> Secret) -> Result<Secret> {
     }
 }
 
-/// The address of the last start, if nobody listens there now; else another.
-fn free_address(settings_file: &Path) -> Result<SocketAddr> {
+/// The address of the last start, if nobody listens there now but the server of this directory; else another.
+fn free_address(directory: &Path, settings_file: &Path) -> Result<SocketAddr> {
     let last = fs::read_to_string(settings_file).ok().and_then(|text| {
         let table: toml::Table = text.parse().ok()?;
         table.get("listen")?.as_str()?.parse().ok()
     });
-    if let Some(last) = last.filter(|address| is_free(*address)) {
+    let data = directory.join(DATA_DIRECTORY);
+    if let Some(last) = last.filter(|address| is_free(*address) || is_in_use(&data)) {
         return Ok(last);
     }
     let width = u64::from(PORTS.end - PORTS.start);
@@ -205,5 +207,20 @@ mod tests {
         let third = Trial::start(dir.path()).await.unwrap();
         assert_ne!(third.listen, listen);
         drop(taken);
+    }
+
+    #[tokio::test]
+    async fn a_start_while_the_server_of_the_directory_runs_keeps_its_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Trial::start(dir.path()).await.unwrap();
+        let listen = first.listen;
+        let text = fs::read_to_string(&first.settings_file).unwrap();
+        let settings = Settings::parse(Some((&first.settings_file, &text)), std::iter::empty());
+        let server = crate::server::Server::start(settings.unwrap()).await.unwrap();
+        assert_eq!(server.local_addr(), listen);
+        first.simulator.shutdown().await;
+        let second = Trial::start(dir.path()).await.unwrap();
+        assert_eq!(second.listen, listen);
+        server.stop().await;
     }
 }

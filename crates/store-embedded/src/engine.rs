@@ -114,6 +114,13 @@ pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Whether a process uses this data directory now.
+#[must_use]
+pub fn is_in_use(path: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(path.join(LOCK_FILE));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Makes a directory, and those above it, that is still there when the power goes: RocksDB syncs what is in
 /// its directory, and not that it is there.
 fn make_directory(path: &Path) -> io::Result<()> {

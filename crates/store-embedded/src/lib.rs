@@ -27,6 +27,6 @@ mod store;
 mod wal;
 mod writer;
 
-pub use engine::OpenError;
+pub use engine::{OpenError, is_in_use};
 pub use settings::EmbeddedSettings;
 pub use store::EmbeddedStore;
