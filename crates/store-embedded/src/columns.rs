@@ -118,6 +118,9 @@ const TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// that scans of a queue don't wade through what is done.
 const DELETION_WINDOW: usize = 4096;
 const DELETION_TRIGGER: usize = 2048;
+/// Tables of a queue that gather before they are merged: most of their rows are gone by then. Fewer than
+/// those from which on the engine slows writes down (20).
+const QUEUE_TABLES: i32 = 10;
 /// The memtables of one kind of row before it is written out, as a part of all write buffers.
 const BUFFER_SHARE: usize = 4;
 
@@ -156,6 +159,7 @@ fn options(
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(USER_PREFIX));
     }
     if column.is_queue() {
+        options.set_level_zero_file_num_compaction_trigger(QUEUE_TABLES);
         options.add_compact_on_deletion_collector_factory(DELETION_WINDOW, DELETION_TRIGGER, 0.0);
     }
     if matches!(column, Column::Outcomes | Column::History) {
