@@ -13,8 +13,9 @@ const SAMPLE_SECONDS: u64 = 10;
 /// How long it stays open the first time; doubled each time that it opens again without having
 /// closed.
 const FIRST_OPEN: Duration = Duration::from_secs(1);
-/// The longest that it stays open.
-const LONGEST_OPEN: Duration = Duration::from_secs(30);
+/// The longest that it stays open. A busy provider refuses each token a few times before it takes it, so what
+/// is found out in between may say "not yet" many times: the pauses must not grow with it.
+const LONGEST_OPEN: Duration = Duration::from_secs(5);
 /// For how long registrations fail unasked after credentials were refused.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// After this long a probe counts as lost, and another may go.
