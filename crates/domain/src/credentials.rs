@@ -3,9 +3,10 @@
 
 use thiserror::Error;
 
+use crate::ids::AppId;
 use crate::secret::Secret;
 
-/// Tells credentials apart: connections and access tokens belong to one of them.
+/// Tells credentials apart: provider tokens and access tokens belong to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
@@ -22,6 +23,9 @@ pub struct ApnsCredentials {
     pub private_key: Secret,
     /// Of key, key id and team id; apps of one team may share it.
     pub fingerprint: Fingerprint,
+    /// The app that uses them. Apps with the same credentials share the provider token, but no connection:
+    /// one's flood must not keep the others waiting.
+    pub app: Option<AppId>,
 }
 
 /// What FCM wants for requests of one app.
@@ -39,6 +43,8 @@ pub struct FcmCredentials {
     pub token_uri: String,
     /// Of all of the above.
     pub fingerprint: Fingerprint,
+    /// The app that uses them. Apps with the same credentials share the access token, but no connection.
+    pub app: Option<AppId>,
 }
 
 /// Why something entered as a credential is none, and what to enter instead.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pushroll_domain::{
-    AndroidSide, ApiToken, App, AppId, CredentialFault, Credentials, IosAuth, IosMode, IosSide,
-    Org, OrgId, Platform, SealContext, Secret, StoreError, Timestamp, TokenId, TokenRecord,
+    AndroidSide, ApiToken, ApnsCredentials, App, AppId, CredentialFault, Credentials,
+    FcmCredentials, IosAuth, IosMode, IosSide, Org, OrgId, Platform, SealContext, Secret,
+    StoreError, Timestamp, TokenId, TokenRecord,
 };
 use thiserror::Error;
 use tracing::info;
@@ -367,14 +368,18 @@ impl Service {
                 let opened = open(APNS_KEY, p8)?;
                 let text = String::from_utf8_lossy(opened.reveal());
                 let read = self.providers.read_apns_key(bundle_id, key_id, team_id, &text);
-                Ok(Some(Credentials::Apns(Arc::new(read.map_err(|fault| fault.to_string())?))))
+                let read = read.map_err(|fault| fault.to_string())?;
+                let of_app = ApnsCredentials { app: Some(app.id), ..read };
+                Ok(Some(Credentials::Apns(Arc::new(of_app))))
             }
             Platform::Android => {
                 let Some(side) = &app.android else { return Ok(None) };
                 let opened = open(SERVICE_ACCOUNT, &side.service_account)?;
                 let text = String::from_utf8_lossy(opened.reveal());
                 let read = self.providers.read_service_account(&text);
-                Ok(Some(Credentials::Fcm(Arc::new(read.map_err(|fault| fault.to_string())?))))
+                let read = read.map_err(|fault| fault.to_string())?;
+                let of_app = FcmCredentials { app: Some(app.id), ..read };
+                Ok(Some(Credentials::Fcm(Arc::new(of_app))))
             }
         }
     }

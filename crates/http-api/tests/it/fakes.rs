@@ -274,6 +274,7 @@ impl Providers for FakeProviders {
             team_id: team_id.to_owned(),
             private_key: Secret::new(p8.as_bytes().to_vec()),
             fingerprint: Fingerprint([0; 16]),
+            app: None,
         })
     }
 
@@ -291,6 +292,7 @@ impl Providers for FakeProviders {
             private_key: Secret::new(text("private_key").into_bytes()),
             token_uri: text("token_uri"),
             fingerprint: Fingerprint([0; 16]),
+            app: None,
         })
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn read_key(
         team_id: team_id.to_owned(),
         private_key: Secret::new(key),
         fingerprint,
+        app: None,
     })
 }
 

@@ -148,8 +148,12 @@ impl ApnsClient {
             let judgement = Judgement::Final(report.verdict.clone());
             return Asked::Judged { judgement, report, class: "no_request" };
         };
-        let key =
-            ChannelKey { host, credential: credentials.fingerprint, purpose: Purpose::DryRun };
+        let key = ChannelKey {
+            host,
+            credential: credentials.fingerprint,
+            app: credentials.app,
+            purpose: Purpose::DryRun,
+        };
         let body = Bytes::from_static(request::BODY);
         match self.pool.exchange(key, request, body, true).await {
             Ok(answer) => self.read(&answer, environment, token, id),

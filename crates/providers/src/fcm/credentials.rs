@@ -56,6 +56,7 @@ pub(crate) fn read_service_account(
         private_key: Secret::new(key),
         token_uri: token_uri.to_owned(),
         fingerprint,
+        app: None,
     })
 }
 

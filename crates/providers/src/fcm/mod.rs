@@ -117,6 +117,7 @@ impl FcmClient {
         let key = ChannelKey {
             host: Host::Fcm,
             credential: credentials.fingerprint,
+            app: credentials.app,
             purpose: Purpose::DryRun,
         };
         match self.pool.exchange(key, request, body, false).await {

@@ -1,4 +1,5 @@
-//! The connections of one credential to one host for one purpose, and who waits for a stream.
+//! The connections of one app with one credential to one host for one purpose, and who waits for a
+//! stream.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use parking_lot::Mutex;
-use pushroll_domain::{Environment, Fingerprint, Provider};
+use pushroll_domain::{AppId, Environment, Fingerprint, Provider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -54,6 +55,8 @@ pub(crate) enum Purpose {
 pub(crate) struct ChannelKey {
     pub host: Host,
     pub credential: Fingerprint,
+    /// Whose requests they carry: apps don't wait for each other's.
+    pub app: Option<AppId>,
     pub purpose: Purpose,
 }
 

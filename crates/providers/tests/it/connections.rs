@@ -1,14 +1,15 @@
 //! Connections that are refused, cut, sent away, old, idle, too many.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pushroll_domain::{DryRun, Environment, Verdict};
+use pushroll_domain::{ApnsCredentials, AppId, DryRun, Environment, Verdict};
 use pushroll_simulator::{
     Action, ApnsFate, FcmFate, Goaway, Provider, Reply, Simulator, SimulatorSettings, tokens,
 };
 use tempfile::TempDir;
 
-use crate::stage::{at_once, eventually, ios_token, some_id, stage, stage_with};
+use crate::stage::{Stage, at_once, eventually, ios_token, some_id, stage, stage_with};
 
 const PRODUCTION: Provider = Provider::ApnsProduction;
 
@@ -149,7 +150,7 @@ async fn many_credentials_share_a_bounded_number_of_connections() {
     let stage = stage_with(|settings| settings.max_connections = MOST).await;
     for batch in 0..10_u16 {
         let asked = (0..8).map(|n| {
-            let clients = std::sync::Arc::clone(&stage.clients);
+            let clients = Arc::clone(&stage.clients);
             let ios = stage.other_ios(batch * 8 + n);
             async move {
                 let token = ios_token(&good());
@@ -168,12 +169,20 @@ async fn many_credentials_share_a_bounded_number_of_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_credentials_trouble_is_not_anothers() {
+async fn one_credentials_trouble_is_not_anothers_and_one_apps_neither() {
     let stage = stage().await;
+    let app = Some(AppId::from_bytes([1; 16]));
+    let same = Arc::new(ApnsCredentials { app, ..ApnsCredentials::clone(&stage.ios) });
+    for other in [stage.other_ios(1), same] {
+        no_trouble_for_others(&stage, other).await;
+    }
+}
+
+async fn no_trouble_for_others(stage: &Stage, other: Arc<ApnsCredentials>) {
+    stage.simulator.reset().await;
     let silent = tokens::apns(9, ApnsFate::Accepted);
     let replies = std::iter::repeat_n(Reply::silence(), 100);
     stage.simulator.script(PRODUCTION, Some(&silent), replies).unwrap();
-    let other = stage.other_ios(1);
     let stuck: Vec<_> = (0..100)
         .map(|_| {
             let (clients, other) = (stage.clients.clone(), other.clone());

@@ -217,7 +217,8 @@ const LIKE: f64 = 0.6;
 
 /// Whether it is written like a setting, whatever stands between the words.
 fn is_like(unknown: &str, known: &[SettingInfo]) -> bool {
-    let likeness = |info: &SettingInfo| strsim::normalized_damerau_levenshtein(unknown, &info.path());
+    let likeness =
+        |info: &SettingInfo| strsim::normalized_damerau_levenshtein(unknown, &info.path());
     known.iter().any(|info| likeness(info) >= LIKE)
 }
 

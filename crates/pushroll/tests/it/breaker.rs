@@ -158,6 +158,26 @@ async fn a_slow_app_does_not_hold_up_another_on_the_same_provider() {
     .await;
 }
 
+/// The simulator knows one service account, as a company may have one for all of its apps.
+#[tokio::test]
+async fn a_flood_that_is_not_answered_leaves_room_for_another_app_with_the_same_service_account() {
+    let server = a_server().with("providers.dry_run_timeout_seconds", 300).start().await;
+    let flood = server.another_app().await;
+    let phones: Vec<Device> = (0..300).map(|_| a_device().on_android().build()).collect();
+    for phone in &phones {
+        flood.answers(phone, [Reply::silence()]);
+    }
+    for some in phones.chunks(100) {
+        flood.register_all(some).await.is_empty_202();
+    }
+    eventually("a connection full of dry runs", async || {
+        let asked = server.simulator().statistics(Provider::Fcm).requests;
+        (asked >= 100).then_some(())
+    })
+    .await;
+    a_device().on_android().stored(&server).await;
+}
+
 #[tokio::test]
 async fn an_app_has_no_more_dry_runs_under_way_than_the_setting_allows() {
     let server = a_server()

@@ -35,6 +35,7 @@ fn desk() -> Desk {
         team_id: "DEF123GHIJ".into(),
         private_key: Secret::new(key.to_pkcs8v1().unwrap().as_ref().to_vec()),
         fingerprint: Fingerprint([7; 16]),
+        app: None,
     };
     let tokens = ProviderTokens::new(Arc::clone(&clock) as Arc<dyn Clock>);
     Desk { clock, tokens, credentials, key }
