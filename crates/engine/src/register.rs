@@ -233,7 +233,7 @@ impl Service {
             .into_iter()
             .map(|registration| {
                 let registration = Arc::new(registration);
-                let hold = self.verification.try_hold(registration.lane());
+                let hold = self.verification.try_hold(&registration);
                 let accept =
                     Accept { registration: Arc::clone(&registration), taken: hold.is_some() };
                 taken.extend(hold.map(|hold| (registration, hold)));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use pushroll_domain::Lane;
+use pushroll_domain::{ClaimedToken, Lane, Registration};
 use tokio::sync::Notify;
 
 use crate::settings::VerificationLimits;
@@ -36,6 +36,14 @@ pub(crate) struct Verification {
     equal: EqualRegistrations,
     /// There may be room, or something due, in the store.
     wake: Notify,
+}
+
+/// Whether more has to be known of a registration than was at its acceptance.
+fn may_be_verified(registration: &Registration) -> bool {
+    match registration.claimed {
+        ClaimedToken::Present(_) => registration.authorized_by.is_some(),
+        ClaimedToken::TooLong { .. } => false,
+    }
 }
 
 /// A registration's place in memory. Dropping it makes room.
@@ -55,13 +63,14 @@ impl Verification {
         })
     }
 
-    /// A place for a registration that is being accepted, if there is one and its lane goes on now.
-    pub(crate) fn try_hold(self: &Arc<Self>, lane: Lane) -> Option<Hold> {
+    /// A place for a registration that is being accepted, if there is one and its lane goes on now. One that
+    /// ends without its provider does not wait for it.
+    pub(crate) fn try_hold(self: &Arc<Self>, registration: &Registration) -> Option<Hold> {
         if self.limits.paused {
             return None;
         }
-        let lane = self.lane(lane);
-        if lane.is_held_back() {
+        let lane = self.lane(registration.lane());
+        if lane.is_held_back() && may_be_verified(registration) {
             return None;
         }
         self.hold(&lane)
@@ -107,9 +116,14 @@ impl Drop for Hold {
 
 #[cfg(test)]
 mod tests {
+    use pushroll_domain::{
+        AppId, DeviceToken, OrgId, Platform, RegistrationId, Timestamp, TokenId, Tries, UserId,
+    };
+
     use super::*;
     use crate::settings::EngineSettings;
-    use pushroll_domain::{AppId, Platform};
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
 
     fn lane(n: u8) -> Lane {
         Lane { app: AppId::from_bytes([n; 16]), platform: Platform::Ios }
@@ -120,8 +134,44 @@ mod tests {
         Verification::new(&VerificationLimits { in_memory, in_memory_per_lane, ..limits })
     }
 
+    fn registration(lane: Lane) -> Registration {
+        let token = DeviceToken::parse(lane.platform, "c0ffee").unwrap();
+        Registration {
+            id: RegistrationId::from_bytes([0; 16]),
+            org: OrgId::from_bytes([0; 16]),
+            app: lane.app,
+            user: UserId::parse("u").unwrap(),
+            claimed: ClaimedToken::Present(token),
+            authorized_by: Some(TokenId::from_bytes([0; 16])),
+            tracked: false,
+            callback: None,
+            accepted_at: NOW,
+            due: NOW,
+            tries: Tries::default(),
+            last_answer: None,
+        }
+    }
+
+    fn try_hold(verification: &Arc<Verification>, lane: Lane) -> Option<Hold> {
+        verification.try_hold(&registration(lane))
+    }
+
     fn holds(verification: &Arc<Verification>, lane: Lane) -> Vec<Hold> {
-        std::iter::from_fn(|| verification.try_hold(lane)).collect()
+        std::iter::from_fn(|| try_hold(verification, lane)).collect()
+    }
+
+    #[test]
+    fn while_a_lane_is_held_back_only_what_ends_without_its_provider_is_carried_on() {
+        let verification = verification(1_000, 100);
+        verification.lane(lane(1)).hold_back(NOW);
+        assert!(try_hold(&verification, lane(1)).is_none());
+        assert!(try_hold(&verification, lane(2)).is_some());
+        let not_good = Registration { authorized_by: None, ..registration(lane(1)) };
+        let claimed = ClaimedToken::TooLong { platform: Platform::Ios, chars: 65 };
+        let too_long = Registration { claimed, ..registration(lane(1)) };
+        for one in [not_good, too_long] {
+            assert!(verification.try_hold(&one).is_some());
+        }
     }
 
     #[test]
@@ -148,9 +198,9 @@ mod tests {
     fn a_hold_that_is_dropped_makes_room() {
         let verification = verification(1_000, 100);
         let held = holds(&verification, lane(1));
-        assert!(verification.try_hold(lane(1)).is_none());
+        assert!(try_hold(&verification, lane(1)).is_none());
         drop(held);
-        assert!(verification.try_hold(lane(1)).is_some());
+        assert!(try_hold(&verification, lane(1)).is_some());
         assert_eq!(verification.in_memory.load(Ordering::Relaxed), 0);
     }
 }

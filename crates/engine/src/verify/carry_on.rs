@@ -13,9 +13,9 @@ use pushroll_domain::{
 use tokio::sync::oneshot;
 use tracing::{Instrument, debug, error, info_span};
 
-use super::Hold;
 use super::equal::{Lead, Leader, Place, Told};
 use super::lane::LaneState;
+use super::{Hold, may_be_verified};
 use crate::service::Service;
 
 /// A registration that waits for an equal one which is due already looks again after this time.
@@ -53,13 +53,9 @@ impl Service {
     pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold) {
         let service = self.clone();
         let span = info_span!("registration", id = %registration.id, app = %registration.app);
-        let place = match (&registration.claimed, registration.authorized_by) {
-            (ClaimedToken::Present(_), Some(_)) => {
-                Some(self.verification.equal.join(&registration))
-            }
-            // It ends whatever its equals do.
-            (ClaimedToken::TooLong { .. }, _) | (ClaimedToken::Present(_), None) => None,
-        };
+        // What ends anyhow does so whatever its equals do.
+        let place =
+            may_be_verified(&registration).then(|| self.verification.equal.join(&registration));
         self.tasks.spawn(
             async move {
                 let lane = Arc::clone(&hold.lane);
