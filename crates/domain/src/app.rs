@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::CertificateFacts;
 use crate::ids::{AppId, OrgId, TokenId};
 use crate::secret::{Sealed, TokenHash};
 use crate::time::Timestamp;
@@ -29,6 +30,18 @@ pub enum IosMode {
     Auto,
 }
 
+impl IosMode {
+    /// The name in the admin API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// How the service proves to APNs that it may send for the app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IosAuth {
@@ -40,6 +53,13 @@ pub enum IosAuth {
         team_id: String,
         /// The .p8 file, sealed.
         p8: Sealed,
+    },
+    /// By a certificate of the app.
+    Certificate {
+        /// What it says about itself.
+        facts: CertificateFacts,
+        /// The certificate, those that lead to its authority, and the private key, in PEM, sealed.
+        pem: Sealed,
     },
 }
 

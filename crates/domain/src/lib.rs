@@ -11,6 +11,7 @@ mod backoff;
 mod breaker;
 mod callback;
 mod caller_headers;
+mod certificate;
 mod credentials;
 mod device;
 mod directory;
@@ -31,7 +32,11 @@ pub use callback::{
     DeliveryRoom, HostKey, SignatureEncoding, callback_signature,
 };
 pub use caller_headers::{CallerHeaders, CallerHeadersFault};
-pub use credentials::{ApnsCredentials, CredentialFault, FcmCredentials, Fingerprint};
+pub use certificate::{CertificateEnvironments, CertificateFacts};
+pub use credentials::{
+    ApnsCertificate, ApnsCredentials, ApnsKey, ApnsProof, CredentialFault, FcmCredentials,
+    Fingerprint,
+};
 pub use device::{
     ClaimedToken, Device, DeviceKey, DeviceToken, DeviceTokenFault, Environment, Lane, Platform,
 };

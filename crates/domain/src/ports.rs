@@ -276,6 +276,24 @@ pub trait Providers: DryRun {
         p8: &str,
     ) -> Result<ApnsCredentials, CredentialFault>;
 
+    /// Takes certificate and private key out of a .p12 file, given in base64. What comes out is what
+    /// is to be sealed: PEM, without the file's password. May take a moment of computing.
+    ///
+    /// # Errors
+    /// Says what is wrong and what to upload instead.
+    fn open_p12(&self, p12_base64: &str, password: &str) -> Result<Secret, CredentialFault>;
+
+    /// Reads what [`Providers::open_p12`] took out of a file. Without a bundle id the certificate's
+    /// own is the topic. Whether the certificate is of use now is not asked.
+    ///
+    /// # Errors
+    /// When it is no push certificate, or one for other topics; says what to upload instead.
+    fn read_apns_certificate(
+        &self,
+        bundle_id: Option<&str>,
+        pem: &str,
+    ) -> Result<ApnsCredentials, CredentialFault>;
+
     /// Reads a service account file as Google gives it out (the text of the JSON).
     ///
     /// # Errors

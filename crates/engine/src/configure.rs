@@ -3,6 +3,8 @@
 //! Credentials are read when they are entered, so that a wrong file is told at once, and sealed
 //! before they are stored. A token and a webhook secret are shown once, to who made them.
 
+mod ios;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pushroll_domain::{
     AndroidSide, ApiToken, ApnsCredentials, App, AppId, CredentialFault, Credentials,
-    FcmCredentials, IosAuth, IosMode, IosSide, Org, OrgId, Platform, SealContext, Secret,
-    StoreError, Timestamp, TokenId, TokenRecord,
+    FcmCredentials, Org, OrgId, Platform, SealContext, Sealed, Secret, StoreError, Timestamp,
+    TokenId, TokenRecord,
 };
 use thiserror::Error;
 use tracing::info;
@@ -19,8 +21,9 @@ use tracing::info;
 use crate::register::retry_after;
 use crate::service::Service;
 
+pub use ios::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosInput};
+
 /// The field names that sealed credentials are bound to.
-const APNS_KEY: &str = "ios.key.p8";
 const SERVICE_ACCOUNT: &str = "android.service_account";
 const WEBHOOK_SECRET: &str = "webhook_secret";
 /// The most characters of a name.
@@ -29,28 +32,6 @@ const NAME_CHARS: usize = 200;
 const DESCRIPTION_CHARS: usize = 2_000;
 /// The most API tokens of an app that are not revoked.
 const TOKENS_PER_APP: usize = 100;
-
-/// An APNs key as it is entered.
-#[derive(Debug, Clone)]
-pub struct ApnsKeyInput {
-    /// The key's id.
-    pub key_id: String,
-    /// The developer team's id.
-    pub team_id: String,
-    /// The text of the .p8 file.
-    pub p8: Secret,
-}
-
-/// The iOS side of an app as it is entered.
-#[derive(Debug, Clone)]
-pub struct IosInput {
-    /// Which environment.
-    pub mode: IosMode,
-    /// The bundle id.
-    pub bundle_id: String,
-    /// The key.
-    pub key: ApnsKeyInput,
-}
 
 /// The Android side of an app as it is entered.
 #[derive(Debug, Clone)]
@@ -82,17 +63,6 @@ pub enum Change<T> {
     Remove,
     /// It becomes this.
     Set(T),
-}
-
-/// A change of an app's iOS side. What is absent stays; an app that had none needs all three.
-#[derive(Debug, Clone, Default)]
-pub struct IosChange {
-    /// Which environment.
-    pub mode: Option<IosMode>,
-    /// The bundle id.
-    pub bundle_id: Option<String>,
-    /// The key.
-    pub key: Option<ApnsKeyInput>,
 }
 
 /// A change of an app.
@@ -188,7 +158,10 @@ impl Service {
         let id = self.ids.app(now, self.random.u64());
         let name = checked_name(&new.name)?;
         let description = checked_description(&new.description)?;
-        let ios = new.ios.map(|ios| self.ios_side(org, id, ios)).transpose()?;
+        let ios = match new.ios {
+            None => None,
+            Some(ios) => Some(self.ios_side(org, id, ios).await?),
+        };
         let android = new.android.map(|side| self.android_side(org, id, &side)).transpose()?;
         let mut bytes = [0; 32];
         self.random.fill(&mut bytes);
@@ -235,7 +208,9 @@ impl Service {
         match change.ios {
             Change::Keep => {}
             Change::Remove => app.ios = None,
-            Change::Set(ios) => app.ios = Some(self.changed_ios(org, id, app.ios.take(), ios)?),
+            Change::Set(ios) => {
+                app.ios = Some(self.changed_ios(org, id, app.ios.take(), ios).await?);
+            }
         }
         match change.android {
             Change::Keep => {}
@@ -357,18 +332,14 @@ impl Service {
         app: &App,
         platform: Platform,
     ) -> Result<Option<Credentials>, String> {
-        let open = |field, sealed| {
+        let open = |field, sealed: &Sealed| {
             let context = SealContext { org: app.org, app: app.id, field };
             self.sealer.open(context, sealed).map_err(|fault| fault.to_string())
         };
         match platform {
             Platform::Ios => {
-                let Some(IosSide { bundle_id, auth, .. }) = &app.ios else { return Ok(None) };
-                let IosAuth::Key { key_id, team_id, p8 } = auth;
-                let opened = open(APNS_KEY, p8)?;
-                let text = String::from_utf8_lossy(opened.reveal());
-                let read = self.providers.read_apns_key(bundle_id, key_id, team_id, &text);
-                let read = read.map_err(|fault| fault.to_string())?;
+                let Some(ios) = &app.ios else { return Ok(None) };
+                let read = self.apns_credentials(ios, open)?;
                 let of_app = ApnsCredentials { app: Some(app.id), ..read };
                 Ok(Some(Credentials::Apns(Arc::new(of_app))))
             }
@@ -388,45 +359,6 @@ impl Service {
     pub(crate) fn webhook_secret(&self, app: &App) -> Result<Secret, String> {
         let context = SealContext { org: app.org, app: app.id, field: WEBHOOK_SECRET };
         self.sealer.open(context, &app.webhook_secret).map_err(|fault| fault.to_string())
-    }
-
-    fn ios_side(&self, org: OrgId, app: AppId, ios: IosInput) -> Result<IosSide, ConfigureError> {
-        let IosInput { mode, bundle_id, key } = ios;
-        let text = text_of("ios.key.p8", &key.p8)?;
-        let (key_id, team_id) = (key.key_id, key.team_id);
-        self.providers.read_apns_key(&bundle_id, &key_id, &team_id, text)?;
-        let context = SealContext { org, app, field: APNS_KEY };
-        let p8 = self.sealer.seal(context, text.as_bytes());
-        Ok(IosSide { mode, bundle_id, auth: IosAuth::Key { key_id, team_id, p8 } })
-    }
-
-    fn changed_ios(
-        &self,
-        org: OrgId,
-        app: AppId,
-        before: Option<IosSide>,
-        change: IosChange,
-    ) -> Result<IosSide, ConfigureError> {
-        let missing = |field| invalid(field, "is missing: the app has no iOS side yet");
-        let mode = change
-            .mode
-            .or(before.as_ref().map(|ios| ios.mode))
-            .ok_or_else(|| missing("ios.mode"))?;
-        let bundle_id = change
-            .bundle_id
-            .or_else(|| before.as_ref().map(|ios| ios.bundle_id.clone()))
-            .ok_or_else(|| missing("ios.bundle_id"))?;
-        let key = match (change.key, before) {
-            (Some(key), _) => key,
-            (None, None) => return Err(missing("ios.key")),
-            (None, Some(IosSide { auth: IosAuth::Key { key_id, team_id, p8 }, .. })) => {
-                let context = SealContext { org, app, field: APNS_KEY };
-                let opened = self.sealer.open(context, &p8);
-                let p8 = opened.map_err(|fault| invalid("ios.key", &fault.to_string()))?;
-                ApnsKeyInput { key_id, team_id, p8 }
-            }
-        };
-        self.ios_side(org, app, IosInput { mode, bundle_id, key })
     }
 
     fn android_side(

@@ -2,6 +2,7 @@
 //! accepted. Everything with an effect is reached through the domain's ports; there is no HTTP, no
 //! SQL and no provider's JSON here.
 
+mod certificates;
 mod clean_up;
 mod configure;
 mod deliver;
@@ -15,10 +16,11 @@ mod settings;
 mod sweep;
 mod verify;
 
+pub use certificates::{CertificateReport, ExpiryNotice};
 pub use clean_up::{CleanUpError, CleanUpItem};
 pub use configure::{
-    AndroidInput, ApnsKeyInput, AppChange, Change, ConfigureError, IosChange, IosInput, NewApp,
-    NewToken,
+    AndroidInput, ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, AppChange, Change,
+    ConfigureError, IosChange, IosInput, NewApp, NewToken,
 };
 pub use inspect::InspectError;
 pub use limits::{LimitName, Source, Throttled};

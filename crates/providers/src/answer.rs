@@ -76,15 +76,18 @@ pub(crate) fn no_answer(
 ) -> Silence {
     let said = |reason: &str, detail: Option<&str>| nothing(provider, environment, reason, detail);
     let (verdict, answer, class) = match fault {
-        TransportFault::Dial(fault) => (
-            Verdict::Unreachable,
-            said(&fault.to_string(), fault.detail()),
-            match fault {
-                DialFault::Lookup(_) => "lookup_failed",
-                DialFault::Tcp(_) | DialFault::TimedOut => "not_connected",
-                DialFault::Tls(_) | DialFault::NoHttp2 | DialFault::Http(_) => "no_tls",
-            },
-        ),
+        TransportFault::Dial(fault) => {
+            let (verdict, class) = match fault {
+                DialFault::Lookup(_) => (Verdict::Unreachable, "lookup_failed"),
+                DialFault::Tcp(_) | DialFault::TimedOut => (Verdict::Unreachable, "not_connected"),
+                DialFault::Proxy(_) => (Verdict::Unreachable, "no_tunnel"),
+                DialFault::Tls(_) | DialFault::NoHttp2 | DialFault::Http(_) => {
+                    (Verdict::Unreachable, "no_tls")
+                }
+                DialFault::Certificate(_) => (Verdict::CredentialsRefused, "certificate_refused"),
+            };
+            (verdict, said(&fault.to_string(), fault.detail()), class)
+        }
         TransportFault::Lost(words) => {
             (Verdict::Unreachable, said("connection lost", Some(words)), "connection_lost")
         }

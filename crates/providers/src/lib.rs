@@ -18,12 +18,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pushroll_domain::{
     ApnsCredentials, Clock, CredentialFault, DeviceToken, DryRun, DryRunReport, Environment,
-    FcmCredentials, Providers, RegistrationId,
+    FcmCredentials, Providers, RegistrationId, Secret,
 };
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 pub use settings::{ProviderSettings, SettingFault, SettingFaults};
+pub use transport::Proxy;
 
 use apns::ApnsClient;
 use fcm::{FcmClient, TokenEndpoint};
@@ -56,7 +57,7 @@ impl ProviderClients {
     pub fn new(settings: &ProviderSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingFaults> {
         let settings::Checked { endpoints, token_uris, tls } = settings.check()?;
         let tasks = TaskTracker::new();
-        let dialer = Dialer::new(tls, settings.connect_timeout);
+        let dialer = Dialer::new(tls, settings.proxy.clone(), settings.connect_timeout);
         let limits = PoolLimits {
             connections: settings.max_connections,
             channel: ChannelLimits {
@@ -132,6 +133,18 @@ impl Providers for ProviderClients {
         p8: &str,
     ) -> Result<ApnsCredentials, CredentialFault> {
         apns::read_key(bundle_id, key_id, team_id, p8)
+    }
+
+    fn open_p12(&self, p12_base64: &str, password: &str) -> Result<Secret, CredentialFault> {
+        apns::open_p12(p12_base64, password)
+    }
+
+    fn read_apns_certificate(
+        &self,
+        bundle_id: Option<&str>,
+        pem: &str,
+    ) -> Result<ApnsCredentials, CredentialFault> {
+        apns::read_certificate(bundle_id, pem)
     }
 
     fn read_service_account(&self, json: &str) -> Result<FcmCredentials, CredentialFault> {

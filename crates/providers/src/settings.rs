@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
-use crate::transport::{Endpoint, Endpoints, Tls};
+use crate::transport::{Endpoint, Endpoints, Proxy, Tls};
 
 /// Where the providers are, and how much of them to use at a time.
 #[derive(Debug, Clone)]
@@ -19,6 +19,9 @@ pub struct ProviderSettings {
     pub fcm_url: Url,
     /// Certificates in PEM to trust besides the system's.
     pub extra_ca_file: Option<PathBuf>,
+    /// The way to APNs, FCM and the token endpoint, if it is through a proxy. What the environment
+    /// says of proxies counts for nothing.
+    pub proxy: Option<Proxy>,
     /// The `token_uri`s that a service account may name.
     pub token_uris: Vec<String>,
     /// The most connections that take requests for one credential at one host.
@@ -53,6 +56,7 @@ impl Default for ProviderSettings {
             apns_sandbox_url: url("https://api.sandbox.push.apple.com"),
             fcm_url: url("https://fcm.googleapis.com"),
             extra_ca_file: None,
+            proxy: None,
             token_uris: vec![
                 "https://oauth2.googleapis.com/token".to_owned(),
                 "https://accounts.google.com/o/oauth2/token".to_owned(),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -79,8 +81,27 @@ impl Authority {
         })
     }
 
-    /// TLS 1.2 and 1.3 with a certificate for [`SERVER_NAMES`] and the given ALPN protocols.
-    pub(crate) fn server_config(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>> {
+    pub(crate) fn sign(&self, params: CertificateParams, key: &KeyPair) -> Result<Certificate> {
+        Ok(params.signed_by(key, &self.issuer)?)
+    }
+
+    /// Tells client certificates that this authority has signed, and that are good at the time.
+    pub(crate) fn client_verifier(&self) -> Result<Arc<dyn ClientCertVerifier>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.ca_pem.as_bytes()) {
+            roots.add(certificate?)?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+    }
+
+    /// TLS 1.2 and 1.3 with a certificate for [`SERVER_NAMES`] and the given ALPN protocols; with
+    /// `clients` it asks for client certificates too.
+    pub(crate) fn server_config(
+        &self,
+        protocols: &[&[u8]],
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Arc<ServerConfig>> {
         let issued = self.issue(&SERVER_NAMES)?;
         let chain = CertificateDer::pem_slice_iter(issued.cert_chain_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
@@ -88,10 +109,13 @@ impl Authority {
         let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes())
             .context("the key just made can't be read")?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = match clients {
+            Some(clients) => builder.with_client_cert_verifier(clients),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key)?;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }

@@ -48,6 +48,8 @@ struct Kept {
     apns_key: ApnsKey,
     unknown_apns_key: ApnsKey,
     service_account: KeptServiceAccount,
+    /// Of the push certificates; a directory of an older simulator has none.
+    push_certificate_key: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,9 +74,10 @@ impl Credentials {
     /// The directory's credentials; made if it has none.
     pub(crate) fn open(directory: &Directory) -> Result<Self> {
         let kept = match directory.read_json::<Kept>(CREDENTIALS_FILE)? {
-            Some(kept) => kept,
-            None => {
-                let kept = Kept::generate()?;
+            Some(kept) if kept.push_certificate_key.is_some() => kept,
+            older => {
+                let mut kept = older.map_or_else(Kept::generate, Ok)?;
+                kept.push_certificate_key = Some(rsa_key()?);
                 directory.write_json(CREDENTIALS_FILE, &kept, Readable::ByOwner)?;
                 kept
             }
@@ -116,6 +119,11 @@ impl Credentials {
         &self.kept.unknown_apns_key
     }
 
+    /// The key of all push certificates, PKCS#8 in PEM.
+    pub(crate) fn push_certificate_key(&self) -> &str {
+        self.kept.push_certificate_key.as_deref().unwrap_or_default()
+    }
+
     pub(crate) fn project_id(&self) -> &str {
         &self.kept.service_account.project_id
     }
@@ -154,25 +162,31 @@ impl Kept {
         let team_id = ten_characters();
         let apns_key = ApnsKey { key_id: ten_characters(), team_id: team_id.clone(), p8: p8()? };
         let unknown_apns_key = ApnsKey { key_id: ten_characters(), team_id, p8: p8()? };
-        let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048)
-            .map_err(|_| anyhow::anyhow!("can't make an RSA key"))?;
-        let der: Pkcs8V1Der<'_> =
-            key.as_der().map_err(|_| anyhow::anyhow!("can't encode the RSA key"))?;
         Ok(Self {
             apns_key,
             unknown_apns_key,
             service_account: KeptServiceAccount {
                 project_id: PROJECT_ID.to_owned(),
                 private_key_id: format!("{:032x}{:08x}", random(), random() as u32),
-                private_key: pem(der.as_ref()),
+                private_key: rsa_key()?,
                 client_email: format!(
                     "firebase-adminsdk-{:05}@{PROJECT_ID}.iam.gserviceaccount.com",
                     random() % 100_000
                 ),
                 client_id: format!("1{:020}", random() % 10_u128.pow(20)),
             },
+            push_certificate_key: None,
         })
     }
+}
+
+/// PKCS#8 in PEM.
+fn rsa_key() -> Result<String> {
+    let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048)
+        .map_err(|_| anyhow::anyhow!("can't make an RSA key"))?;
+    let der: Pkcs8V1Der<'_> =
+        key.as_der().map_err(|_| anyhow::anyhow!("can't encode the RSA key"))?;
+    Ok(pem(der.as_ref()))
 }
 
 fn p8() -> Result<String> {

@@ -59,7 +59,7 @@ impl Directory {
         self.write(name, &text, who)
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str, who: Readable) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>, who: Readable) -> Result<()> {
         let path = self.path(name);
         let written = || -> std::io::Result<()> {
             // The process id keeps two programs that share the directory off each other's feet.
@@ -74,7 +74,7 @@ impl Directory {
             };
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(content.as_ref())?;
             file.sync_all()?;
             fs::rename(&draft, &path)
         };

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::server::danger::ClientCertVerifier;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,12 +21,16 @@ use crate::credentials::{ApnsKey, BUNDLE_ID, Credentials};
 use crate::directory::{Directory, Readable};
 use crate::google::TOKEN_PATH;
 use crate::provider::Provider;
+use crate::push_certificate::{self, P12_PASSWORD, PushCertificate, PushCertificateOrder};
 use crate::settings::{Ports, SimulatorSettings};
-use crate::transport::{Listener, Site, bind};
+use crate::transport::{AnyCertificate, Listener, Site, bind};
 use crate::world::World;
 
 const PORTS_FILE: &str = "ports.json";
 const APP_FILE: &str = "app.json";
+/// The app with a certificate in place of the key.
+const APP_WITH_CERTIFICATE_FILE: &str = "app-with-certificate.json";
+const P12_FILE: &str = "push-certificate.p12";
 /// The name of the app in `app.json`.
 const APP_NAME: &str = "Simulated app";
 /// How long a shutdown waits for connections to notice.
@@ -48,6 +55,8 @@ pub(crate) struct Whereabouts {
     pub(crate) control: String,
     pub(crate) ca_pem_path: PathBuf,
     pub(crate) app_body: Value,
+    /// The push certificate's .p12 in base64.
+    p12_base64: String,
 }
 
 impl Simulator {
@@ -65,10 +74,16 @@ impl Simulator {
             let directory = directory.clone();
             // Making an RSA key takes a good part of a second.
             tokio::task::spawn_blocking(move || -> Result<_> {
-                Ok((Authority::open(&directory)?, Credentials::open(&directory)?))
+                let authority = Authority::open(&directory)?;
+                let credentials = Credentials::open(&directory)?;
+                let key = credentials.push_certificate_key();
+                let push =
+                    push_certificate::issue(&authority, key, &PushCertificateOrder::default())?;
+                Ok((authority, credentials, push))
             })
         };
-        let (authority, credentials) = opened.await??;
+        let (authority, credentials, push) = opened.await??;
+        let clients = authority.client_verifier()?;
 
         let last: Ports = directory.read_json(PORTS_FILE)?.unwrap_or_default();
         let (wanted, address) = (settings.ports, settings.address);
@@ -92,16 +107,24 @@ impl Simulator {
             control: url("http", ports.control),
             ca_pem_path: directory.path(CA_FILE),
             app_body: app_body(&credentials, &token_uri, APP_NAME),
+            p12_base64: STANDARD.encode(&push.p12),
             token_uri: token_uri.clone(),
         });
         directory.write_json(PORTS_FILE, &ports, Readable::ByAll)?;
         credentials.write_files(&directory, &token_uri)?;
         directory.write_json(APP_FILE, &whereabouts.app_body, Readable::ByOwner)?;
+        directory.write(P12_FILE, &push.p12, Readable::ByOwner)?;
+        let with_certificate = with_certificate(whereabouts.app_body.clone(), &whereabouts);
+        directory.write_json(APP_WITH_CERTIFICATE_FILE, &with_certificate, Readable::ByOwner)?;
 
-        let world = Arc::new(World::new(&settings, credentials, token_uri));
+        let push_certificates = Some(Arc::clone(&clients));
+        let world = Arc::new(World::new(&settings, credentials, push_certificates, token_uri));
         let tracker = TaskTracker::new();
         let listen = |socket, site: Site| {
-            let tls = authority.server_config(site.protocols())?;
+            let any: Arc<dyn ClientCertVerifier> =
+                Arc::new(AnyCertificate { inner: Arc::clone(&clients) });
+            let clients = site.asks_for_certificates().then_some(any);
+            let tls = authority.server_config(site.protocols(), clients)?;
             Listener::start(socket, site, tls, Arc::clone(&world), &tracker)
         };
         let controls = Controls::new(
@@ -182,6 +205,20 @@ impl Simulator {
         app_body(&self.world.credentials, &self.whereabouts.token_uri, name)
     }
 
+    /// The same app with a push certificate in place of the key.
+    pub fn app_body_with_certificate(&self, name: &str) -> Value {
+        with_certificate(self.app_body(name), &self.whereabouts)
+    }
+
+    /// A push certificate that the simulator takes, or, as ordered, does not.
+    ///
+    /// # Errors
+    /// When a certificate can't be what was ordered.
+    pub fn issue_push_certificate(&self, order: &PushCertificateOrder) -> Result<PushCertificate> {
+        let key = self.world.credentials.push_certificate_key();
+        push_certificate::issue(&self.authority, key, order)
+    }
+
     /// A certificate of the simulator's authority for other servers of a test, such as receivers
     /// of callbacks. A name may be an address.
     ///
@@ -221,6 +258,18 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn with_certificate(mut body: Value, whereabouts: &Whereabouts) -> Value {
+    if let Some(ios) = body["ios"].as_object_mut() {
+        ios.remove("key");
+        let certificate = json!({
+            "p12_base64": whereabouts.p12_base64,
+            "password": P12_PASSWORD,
+        });
+        ios.insert("certificate".to_owned(), certificate);
+    }
+    body
 }
 
 fn app_body(credentials: &Credentials, token_uri: &str, name: &str) -> Value {

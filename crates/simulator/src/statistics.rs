@@ -39,6 +39,8 @@ pub struct ProviderStatistics {
     pub goaways_sent: u64,
     /// Different provider tokens that were good (APNs).
     pub provider_tokens_seen: usize,
+    /// Requests on connections with a client certificate, good or not (APNs).
+    pub requests_with_certificate: u64,
     /// Access tokens issued (OAuth).
     pub access_tokens_issued: u64,
 }
@@ -74,6 +76,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) device: Option<&'a str>,
     pub(crate) status: Option<u16>,
     pub(crate) reason: Option<&'a str>,
+    /// The connection had a client certificate.
+    pub(crate) with_certificate: bool,
 }
 
 #[derive(Debug)]
@@ -99,6 +103,7 @@ pub(crate) struct Tally {
 
 struct Counted {
     requests: u64,
+    requests_with_certificate: u64,
     answers: BTreeMap<u16, u64>,
     reasons: BTreeMap<String, u64>,
     by_device: NewestMap<u64>,
@@ -113,6 +118,7 @@ impl Tally {
         Self {
             counted: Mutex::new(Counted {
                 requests: 0,
+                requests_with_certificate: 0,
                 answers: BTreeMap::new(),
                 reasons: BTreeMap::new(),
                 by_device: NewestMap::new(device_tokens),
@@ -132,6 +138,7 @@ impl Tally {
     pub(crate) fn record(&self, seen: &Seen<'_>) {
         let mut counted = self.counted.lock();
         counted.requests += 1;
+        counted.requests_with_certificate += u64::from(seen.with_certificate);
         if let Some(status) = seen.status {
             *counted.answers.entry(status).or_default() += 1;
         }
@@ -213,6 +220,7 @@ impl Tally {
         let counted = self.counted.lock();
         ProviderStatistics {
             requests: counted.requests,
+            requests_with_certificate: counted.requests_with_certificate,
             answers: counted.answers.clone(),
             reasons: counted.reasons.clone(),
             device_tokens: counted.by_device.len(),
@@ -230,6 +238,7 @@ impl Tally {
     pub(crate) fn clear(&self) {
         let mut counted = self.counted.lock();
         counted.requests = 0;
+        counted.requests_with_certificate = 0;
         counted.answers.clear();
         counted.reasons.clear();
         counted.by_device.clear();

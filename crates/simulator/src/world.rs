@@ -1,8 +1,10 @@
 //! Everything that the ports, the control endpoint and the handle share.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rustls::server::danger::ClientCertVerifier;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -22,6 +24,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) credentials: Credentials,
+    /// Tells the push certificates that are ours.
+    pub(crate) push_certificates: Option<Arc<dyn ClientCertVerifier>>,
     /// This simulator's own token endpoint: the `aud` that an assertion must have.
     pub(crate) token_uri: String,
     pub(crate) access_tokens: AccessTokens,
@@ -38,6 +42,7 @@ impl World {
     pub(crate) fn new(
         settings: &SimulatorSettings,
         credentials: Credentials,
+        push_certificates: Option<Arc<dyn ClientCertVerifier>>,
         token_uri: String,
     ) -> Self {
         let limits = settings.limits.clone();
@@ -51,6 +56,7 @@ impl World {
             clock: Clock::default(),
             ids: Ids::new(),
             credentials,
+            push_certificates,
             token_uri,
             access_tokens: AccessTokens::new(
                 i64::try_from(settings.access_token_lifetime.as_secs()).unwrap_or(i64::MAX),

@@ -28,18 +28,31 @@ pub(crate) use outcome::{decode_outcome, encode_history, encode_outcome, ended_a
 pub(crate) use pending::{PendingRow, decode_pending, encode_pending};
 pub(crate) use registration::{decode_registration, encode_registration};
 
-/// The only version so far of each kind of row.
+/// The version of each kind of row, where its own file does not say more.
 const VERSION: u8 = 1;
 
 fn encode(row: &impl Serialize, capacity: usize) -> Vec<u8> {
+    encode_as(VERSION, row, capacity)
+}
+
+fn encode_as(version: u8, row: &impl Serialize, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
-    bytes.push(VERSION);
+    bytes.push(version);
     // Rows have no maps and no sequences of unknown length, so writing to memory can't fail.
     postcard::to_extend(row, bytes).expect("a row can be written")
 }
 
 fn decode<'a, T: Deserialize<'a>>(kind: &'static str, bytes: &'a [u8]) -> Result<T, StoreError> {
-    let (row, rest) = decode_first(kind, bytes)?;
+    decode_up_to(VERSION, kind, bytes)
+}
+
+/// Reads a row whose later versions, up to this one, only add to what the first can say.
+fn decode_up_to<'a, T: Deserialize<'a>>(
+    newest: u8,
+    kind: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, StoreError> {
+    let (row, rest) = take(newest, kind, bytes)?;
     if rest.is_empty() { Ok(row) } else { Err(corrupt(kind)) }
 }
 
@@ -48,10 +61,20 @@ fn decode_first<'a, T: Deserialize<'a>>(
     kind: &'static str,
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), StoreError> {
+    take(VERSION, kind, bytes)
+}
+
+fn take<'a, T: Deserialize<'a>>(
+    newest: u8,
+    kind: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), StoreError> {
     match bytes.split_first() {
-        Some((&VERSION, row)) => postcard::take_from_bytes(row).map_err(|_| corrupt(kind)),
+        Some((&version, row)) if (VERSION..=newest).contains(&version) => {
+            postcard::take_from_bytes(row).map_err(|_| corrupt(kind))
+        }
         Some((&other, _)) => Err(StoreError::Corrupt(format!(
-            "a {kind} row has encoding {other}; this version of pushroll knows {VERSION}"
+            "a {kind} row has encoding {other}; this version of pushroll knows {newest}"
         ))),
         None => Err(corrupt(kind)),
     }

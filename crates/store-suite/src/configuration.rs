@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, IosAuth, IosMode, IosSide, Org, Platform, Sealed, StoreError,
-    TokenRecord,
+    AndroidSide, App, AppId, CertificateEnvironments, CertificateFacts, IosAuth, IosMode, IosSide,
+    Org, Platform, Sealed, StoreError, TokenRecord,
 };
 
 use crate::world::{a_user, verified};
@@ -58,6 +58,31 @@ pub async fn the_directory_holds_what_was_put(world: World) {
     assert_eq!(**directory.app(world.app).unwrap(), world.an_app(world.app));
     assert_eq!(**directory.org(world.org).unwrap(), world.an_org());
     assert_eq!(**directory.token(token.id).unwrap(), token);
+}
+
+/// In place of a key.
+pub async fn an_app_s_certificate_is_held_and_gives_way_to_a_key(world: World) {
+    let with = |auth| App {
+        ios: Some(IosSide { mode: IosMode::Sandbox, bundle_id: "com.example.shop".into(), auth }),
+        ..world.an_app(world.app)
+    };
+    let facts = CertificateFacts {
+        name: "Apple Push Services: com.example.shöp".into(),
+        topics: vec!["com.example.shop".into(), "com.example.shop.voip".into()],
+        environments: CertificateEnvironments::Sandbox,
+        begins_at: world.at(1),
+        expires_at: world.at(2),
+    };
+    let key = IosAuth::Key {
+        key_id: "ABCDE12345".into(),
+        team_id: "TEAM567890".into(),
+        p8: Sealed(vec![9; 300]),
+    };
+    for auth in [IosAuth::Certificate { facts, pem: Sealed(vec![0, 255, 7]) }, key] {
+        let app = with(auth);
+        world.store.put_app(app.clone()).await.unwrap();
+        assert_eq!(world.app_row(world.app).await, Some(app));
+    }
 }
 
 /// A second put is a change.

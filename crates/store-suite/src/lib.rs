@@ -135,6 +135,7 @@ macro_rules! every_case {
         ]);
         $crate::cases_of!($make, configuration: [
             the_directory_holds_what_was_put,
+            an_app_s_certificate_is_held_and_gives_way_to_a_key,
             putting_again_replaces,
             a_deleted_app_stays_deleted,
             a_token_is_revoked_once,

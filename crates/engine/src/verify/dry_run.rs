@@ -178,6 +178,10 @@ impl Service {
         asked: Environment,
     ) {
         let Credentials::Apns(apns) = credentials else { return };
+        // A certificate may be for the one environment only.
+        if !apns.are_for(asked.other()) {
+            return;
+        }
         if !lane.may_hint(self.clock.now()) {
             return;
         }
@@ -265,7 +269,7 @@ fn fail_for_its_token(registration: &Registration, answer: ProviderAnswer) -> Ne
 
 fn no_such_side(registration: &Registration, platform: Platform) -> Next {
     let (side, upload) = match platform {
-        Platform::Ios => ("iOS", "an APNs key"),
+        Platform::Ios => ("iOS", "an APNs key or certificate"),
         Platform::Android => ("Android", "a service account"),
     };
     let detail = format!("the app has no {side} side: give it {upload}");

@@ -1,10 +1,10 @@
 //! Mobile apps. Private keys and service accounts come in and never go out again.
 
+mod ios;
+
 use http::StatusCode;
-use pushroll_domain::{AndroidSide, App, AppId, IosAuth, IosMode, IosSide, OrgId, Secret};
-use pushroll_engine::{
-    AndroidInput, ApnsKeyInput, AppChange, Change, IosChange, IosInput, NewApp, Service,
-};
+use pushroll_domain::{AndroidSide, App, AppId, OrgId, Secret};
+use pushroll_engine::{AndroidInput, AppChange, Change, NewApp, Service};
 use serde::Serialize;
 
 use crate::admin::object::{Given, Object};
@@ -16,18 +16,10 @@ use crate::refusal;
 use crate::reply::{self, Reply};
 
 const APP: [&str; 4] = ["name", "description", "ios", "android"];
-const IOS: [&str; 3] = ["mode", "bundle_id", "key"];
-const KEY: [&str; 3] = ["key_id", "team_id", "p8"];
 const ANDROID: [&str; 1] = ["service_account"];
 
 const NAME: &str = "a name for people";
 const DESCRIPTION: &str = "a description for people";
-const MODE: &str = "production, sandbox or auto";
-const BUNDLE_ID: &str = "the app's bundle id, like com.example.app";
-const KEY_OBJECT: &str = "an object with key_id, team_id and p8";
-const KEY_ID: &str = "the id of the APNs key, 10 characters";
-const TEAM_ID: &str = "the id of the developer team, 10 characters";
-const P8: &str = "the text of the .p8 file that Apple gave out with the key";
 const SERVICE_ACCOUNT: &str =
     "the JSON file of a service account of the Firebase project, as an object or as a string";
 
@@ -37,25 +29,12 @@ struct AppBody<'a> {
     org_id: String,
     name: &'a str,
     description: &'a str,
-    ios: Option<IosBody<'a>>,
+    ios: Option<ios::Body<'a>>,
     android: Option<AndroidBody<'a>>,
     created_at: times::At,
     updated_at: times::At,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_secret: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct IosBody<'a> {
-    mode: IosMode,
-    bundle_id: &'a str,
-    key: KeyBody<'a>,
-}
-
-#[derive(Serialize)]
-struct KeyBody<'a> {
-    key_id: &'a str,
-    team_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -72,19 +51,12 @@ impl<'a> AppBody<'a> {
             org_id: app.org.to_string(),
             name: &app.name,
             description: &app.description,
-            ios: app.ios.as_ref().map(IosBody::from),
+            ios: app.ios.as_ref().map(ios::Body::from),
             android: app.android.as_ref().map(AndroidBody::from),
             created_at: times::At(app.created_at),
             updated_at: times::At(app.updated_at),
             webhook_secret,
         }
-    }
-}
-
-impl<'a> From<&'a IosSide> for IosBody<'a> {
-    fn from(IosSide { mode, bundle_id, auth }: &'a IosSide) -> Self {
-        let IosAuth::Key { key_id, team_id, p8: _ } = auth;
-        Self { mode: *mode, bundle_id, key: KeyBody { key_id, team_id } }
     }
 }
 
@@ -119,8 +91,8 @@ pub(crate) fn show(service: &Service, org: OrgId, app: AppId) -> Result<Reply, P
     Ok(reply::admin_json(StatusCode::OK, &AppBody::new(&app, None)))
 }
 
-/// A JSON merge patch (RFC 7396): what is absent stays, what is null goes. An APNs key is changed
-/// whole, for its parts belong together.
+/// A JSON merge patch (RFC 7396): what is absent stays, what is null goes. A key or a
+/// certificate is changed whole, for its parts belong together.
 pub(crate) async fn change(
     service: &Service,
     org: OrgId,
@@ -140,47 +112,12 @@ pub(crate) async fn change(
 fn new_app(body: &Object<'_>, faults: &mut Faults) -> Option<NewApp> {
     let name = body.required_text("name", NAME, faults);
     let description = body.text("description", DESCRIPTION, faults).or_none().unwrap_or_default();
-    let ios = body.object("ios", &IOS, faults).or_none().map(|ios| new_ios(&ios, faults));
+    let ios = body.object("ios", &ios::IOS, faults).or_none();
+    let ios = ios.map(|ios| ios::new(&ios, faults));
     let android = body.object("android", &ANDROID, faults).or_none();
     let android = android.map(|android| android_input(&android, faults));
     let name = name?;
     Some(NewApp { name, description, ios: ios.flatten(), android: android.flatten() })
-}
-
-fn new_ios(body: &Object<'_>, faults: &mut Faults) -> Option<IosInput> {
-    let mode = body.required_text("mode", MODE, faults);
-    let mode = mode.and_then(|mode| ios_mode(&mode, body, faults));
-    let bundle_id = body.required_text("bundle_id", BUNDLE_ID, faults);
-    let key = match body.object("key", &KEY, faults) {
-        Given::Value(key) => apns_key(&key, faults),
-        Given::Absent | Given::Null => {
-            body.missing("key", KEY_OBJECT, faults);
-            None
-        }
-        Given::Faulty => None,
-    };
-    Some(IosInput { mode: mode?, bundle_id: bundle_id?, key: key? })
-}
-
-fn apns_key(body: &Object<'_>, faults: &mut Faults) -> Option<ApnsKeyInput> {
-    let key_id = body.required_text("key_id", KEY_ID, faults);
-    let team_id = body.required_text("team_id", TEAM_ID, faults);
-    let p8 = body.required_text("p8", P8, faults).map(|text| Secret::new(text.into_bytes()));
-    Some(ApnsKeyInput { key_id: key_id?, team_id: team_id?, p8: p8? })
-}
-
-fn ios_mode(text: &str, body: &Object<'_>, faults: &mut Faults) -> Option<IosMode> {
-    match text {
-        "production" => Some(IosMode::Production),
-        "sandbox" => Some(IosMode::Sandbox),
-        "auto" => Some(IosMode::Auto),
-        _ => {
-            let field = body.field("mode");
-            let detail = format!("{field} is none of {MODE}.");
-            faults.add(At::field(field), Rule::NotUsable, detail, MODE);
-            None
-        }
-    }
 }
 
 fn android_input(body: &Object<'_>, faults: &mut Faults) -> Option<AndroidInput> {
@@ -202,10 +139,10 @@ fn app_change(body: &Object<'_>, faults: &mut Faults) -> AppChange {
         Given::Null => Change::Remove,
         Given::Value(text) => Change::Set(text),
     };
-    let ios = match body.object("ios", &IOS, faults) {
+    let ios = match body.object("ios", &ios::IOS, faults) {
         Given::Absent | Given::Faulty => Change::Keep,
         Given::Null => Change::Remove,
-        Given::Value(ios) => Change::Set(ios_change(&ios, faults)),
+        Given::Value(ios) => Change::Set(ios::change(&ios, faults)),
     };
     let android = match body.object("android", &ANDROID, faults) {
         Given::Absent | Given::Faulty => Change::Keep,
@@ -216,23 +153,6 @@ fn app_change(body: &Object<'_>, faults: &mut Faults) -> AppChange {
         },
     };
     AppChange { name: kept_text(body, "name", NAME, faults), description, ios, android }
-}
-
-fn ios_change(body: &Object<'_>, faults: &mut Faults) -> IosChange {
-    let mode = kept_text(body, "mode", MODE, faults);
-    let key = match body.object("key", &KEY, faults) {
-        Given::Absent | Given::Faulty => None,
-        Given::Null => {
-            not_removable(body, "key", KEY_OBJECT, faults);
-            None
-        }
-        Given::Value(key) => apns_key(&key, faults),
-    };
-    IosChange {
-        mode: mode.and_then(|mode| ios_mode(&mode, body, faults)),
-        bundle_id: kept_text(body, "bundle_id", BUNDLE_ID, faults),
-        key,
-    }
 }
 
 /// A text that may be changed and can't be removed.

@@ -270,10 +270,50 @@ impl Providers for FakeProviders {
         }
         Ok(ApnsCredentials {
             topic: bundle_id.to_owned(),
-            key_id: key_id.to_owned(),
-            team_id: team_id.to_owned(),
-            private_key: Secret::new(p8.as_bytes().to_vec()),
+            proof: ApnsProof::Key(ApnsKey {
+                key_id: key_id.to_owned(),
+                team_id: team_id.to_owned(),
+                private_key: Secret::new(p8.as_bytes().to_vec()),
+            }),
             fingerprint: Fingerprint([0; 16]),
+            app: None,
+        })
+    }
+
+    fn open_p12(&self, p12_base64: &str, password: &str) -> Result<Secret, CredentialFault> {
+        if password == "wrong" {
+            let message = "is not that of this file".to_owned();
+            return Err(CredentialFault { field: "ios.certificate.password", message });
+        }
+        Ok(Secret::new(p12_base64.as_bytes().to_vec()))
+    }
+
+    /// The text is the topic; it is for the sandbox if it says so.
+    fn read_apns_certificate(
+        &self,
+        bundle_id: Option<&str>,
+        pem: &str,
+    ) -> Result<ApnsCredentials, CredentialFault> {
+        if bundle_id.is_some_and(|bundle_id| bundle_id != pem) {
+            let message = format!("is for {pem}");
+            return Err(CredentialFault { field: "ios.certificate.p12_base64", message });
+        }
+        let facts = CertificateFacts {
+            name: format!("Apple Push Services: {pem}"),
+            topics: vec![pem.to_owned()],
+            environments: if pem.contains("sandbox") {
+                CertificateEnvironments::Sandbox
+            } else {
+                CertificateEnvironments::Both
+            },
+            begins_at: Timestamp::default(),
+            expires_at: Timestamp::from_millis(1_800_000_000_000),
+        };
+        let (chain, private_key) = (vec![], Secret::new(b"a private key".to_vec()));
+        Ok(ApnsCredentials {
+            topic: pem.to_owned(),
+            proof: ApnsProof::Certificate(Arc::new(ApnsCertificate { facts, chain, private_key })),
+            fingerprint: Fingerprint([1; 16]),
             app: None,
         })
     }

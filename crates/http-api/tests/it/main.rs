@@ -3,6 +3,7 @@
 
 mod administration;
 mod bodies;
+mod certificates;
 mod fakes;
 mod http2;
 mod limits;

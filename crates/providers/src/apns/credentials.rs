@@ -1,7 +1,7 @@
 //! Reads what an operator enters for APNs, and says what to enter instead if it is something else.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use pushroll_domain::{ApnsCredentials, CredentialFault, Secret};
+use pushroll_domain::{ApnsCredentials, ApnsKey, ApnsProof, CredentialFault, Secret};
 
 use crate::fingerprint::fingerprint;
 use crate::key_file::{Algorithm, KeyFile, pkcs8_algorithm};
@@ -32,15 +32,17 @@ pub(crate) fn read_key(
     let fingerprint = fingerprint(&[&key, key_id.as_bytes(), team_id.as_bytes()]);
     Ok(ApnsCredentials {
         topic: bundle_id.to_owned(),
-        key_id: key_id.to_owned(),
-        team_id: team_id.to_owned(),
-        private_key: Secret::new(key),
+        proof: ApnsProof::Key(ApnsKey {
+            key_id: key_id.to_owned(),
+            team_id: team_id.to_owned(),
+            private_key: Secret::new(key),
+        }),
         fingerprint,
         app: None,
     })
 }
 
-fn check_bundle_id(bundle_id: &str, team_id: &str) -> Result<(), CredentialFault> {
+pub(super) fn check_bundle_id(bundle_id: &str, team_id: &str) -> Result<(), CredentialFault> {
     let fault = |message: String| Err(CredentialFault { field: BUNDLE_ID, message });
     if bundle_id.is_empty() {
         return fault("The bundle id is empty; enter the app's, such as com.example.app.".into());
@@ -107,7 +109,12 @@ fn read_p8(text: &str) -> Result<Vec<u8>, String> {
             return Err(format!("This is a public key; the private key is needed: {UPLOAD}."));
         }
         KeyFile::Certificate => return Err(no_p8("a certificate (.cer or .pem)")),
-        KeyFile::Pkcs12 => return Err(no_p8("a certificate (.p12)")),
+        KeyFile::Pkcs12 => {
+            return Err(format!(
+                "This is a certificate (.p12), not an APNs key: enter it as ios.certificate, with \
+                 its password, in place of ios.key, or {UPLOAD}."
+            ));
+        }
         KeyFile::CertificateRequest => return Err(no_p8("a certificate signing request")),
         KeyFile::Json => {
             return Err(format!(

@@ -1,7 +1,9 @@
 //! The APNs client: one background push per dry run, that APNs neither stores nor shows.
 
+mod certificate;
 mod credentials;
 mod judge;
+mod p12;
 mod provider_token;
 mod reason;
 mod request;
@@ -11,18 +13,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pushroll_domain::{
-    ApnsCredentials, Clock, DeviceToken, DryRunReport, Environment, Provider, RegistrationId,
-    Verdict,
+    ApnsCredentials, ApnsProof, Clock, DeviceToken, DryRunReport, Environment, Provider,
+    RegistrationId, Verdict,
 };
 use tokio::time::{Instant, timeout};
 
 use crate::answer::{ACCEPTED, Said, Silence, no_answer, timed_out};
 use crate::meters::Meter;
 use crate::retry_after;
-use crate::transport::{Answer, ChannelKey, Host, Pool, Purpose};
+use crate::transport::{Answer, ChannelKey, Host, Party, Pool, Purpose};
 
+pub(crate) use certificate::read_certificate;
 pub(crate) use credentials::read_key;
 use judge::{Judgement, judge};
+pub(crate) use p12::open_p12;
 use provider_token::{ProviderToken, ProviderTokens};
 use reason::{ApnsReason, ReasonBody};
 
@@ -99,31 +103,66 @@ impl ApnsClient {
     ) -> (DryRunReport, &'static str) {
         let mut renewed = false;
         loop {
-            let Ok(authorization) = self.tokens.current(credentials) else {
-                let report = unasked(
-                    environment,
-                    Verdict::CredentialsRefused,
-                    "the private key can't sign",
-                    "The stored .p8 key can't be used; APNs was not asked. Enter the key again.",
-                );
-                return (report, "no_provider_token");
+            let authorization = match self.authorization(credentials, environment) {
+                Ok(authorization) => authorization,
+                Err(unasked) => return unasked,
             };
-            match self.ask(credentials, &authorization, environment, token, id).await {
+            let proof = authorization.as_ref();
+            match self.ask(credentials, proof, environment, token, id).await {
                 Asked::Silent(silence) => return (silence.report, silence.class),
                 Asked::Judged { judgement: Judgement::Final(_), report, class } => {
                     return (report, class);
                 }
                 Asked::Judged { judgement: Judgement::HoldProviderToken { .. }, report, class } => {
-                    self.tokens.hold(credentials);
+                    self.tokens.hold(credentials.fingerprint);
                     return (report, class);
                 }
                 Asked::Judged { judgement: Judgement::RenewProviderToken, report, class } => {
+                    let (ApnsProof::Key(key), Some(refused)) = (&credentials.proof, proof) else {
+                        return (report, class);
+                    };
                     if renewed {
                         return (report, class);
                     }
                     renewed = true;
-                    self.tokens.expired(credentials, &authorization);
+                    self.tokens.expired(credentials.fingerprint, key, refused);
                 }
+            }
+        }
+    }
+
+    /// The provider token to send along; a certificate is shown when the connection is made, and
+    /// needs none.
+    fn authorization(
+        &self,
+        credentials: &ApnsCredentials,
+        environment: Environment,
+    ) -> Result<Option<ProviderToken>, (DryRunReport, &'static str)> {
+        let refused = |reason, detail: &str| {
+            unasked(environment, Verdict::CredentialsRefused, reason, detail)
+        };
+        match &credentials.proof {
+            ApnsProof::Key(key) => match self.tokens.current(credentials.fingerprint, key) {
+                Ok(token) => Ok(Some(token)),
+                Err(_) => {
+                    let detail = "The stored .p8 key can't be used; APNs was not asked. Enter the \
+                                  key again.";
+                    let report = refused("the private key can't sign", detail);
+                    Err((report, "no_provider_token"))
+                }
+            },
+            ApnsProof::Certificate(certificate) => {
+                let expires_at = certificate.facts.expires_at;
+                if self.clock.now() < expires_at {
+                    return Ok(None);
+                }
+                let detail = format!(
+                    "The certificate {} expired on {}; APNs was not asked. Upload a new one, or \
+                     use an APNs key (.p8).",
+                    certificate.facts.name,
+                    expires_at.date()
+                );
+                Err((refused("the certificate has expired", &detail), "certificate_expired"))
             }
         }
     }
@@ -131,7 +170,7 @@ impl ApnsClient {
     async fn ask(
         &self,
         credentials: &ApnsCredentials,
-        authorization: &ProviderToken,
+        authorization: Option<&ProviderToken>,
         environment: Environment,
         token: &DeviceToken,
         id: RegistrationId,
@@ -154,8 +193,12 @@ impl ApnsClient {
             app: credentials.app,
             purpose: Purpose::DryRun,
         };
+        let certificate = match &credentials.proof {
+            ApnsProof::Key(_) => None,
+            ApnsProof::Certificate(certificate) => Some(certificate),
+        };
         let body = Bytes::from_static(request::BODY);
-        match self.pool.exchange(key, request, body, true).await {
+        match self.pool.exchange(Party { key, certificate }, request, body, true).await {
             Ok(answer) => self.read(&answer, environment, token, id),
             Err(fault) => Asked::Silent(no_answer(Provider::Apns, Some(environment), &fault)),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use http::HeaderValue;
 use parking_lot::Mutex;
-use pushroll_domain::{ApnsCredentials, Clock, Fingerprint, Provider, Timestamp};
+use pushroll_domain::{ApnsKey, Clock, Fingerprint, Provider, Timestamp};
 use serde::Serialize;
 
 use crate::jwt::{SigningFault, es256};
@@ -58,7 +58,7 @@ struct Entries {
 }
 
 struct Entry {
-    key: EcdsaKeyPair,
+    pair: EcdsaKeyPair,
     token: ProviderToken,
     minted_at: Timestamp,
     used_at: Timestamp,
@@ -78,44 +78,48 @@ impl ProviderTokens {
     }
 
     /// The token to use now.
-    pub fn current(&self, credentials: &ApnsCredentials) -> Result<ProviderToken, SigningFault> {
+    pub fn current(
+        &self,
+        credential: Fingerprint,
+        key: &ApnsKey,
+    ) -> Result<ProviderToken, SigningFault> {
         let now = self.clock.now();
         let mut entries = self.entries.lock();
-        if let Some(entry) = entries.by_credential.get_mut(&credentials.fingerprint) {
+        if let Some(entry) = entries.by_credential.get_mut(&credential) {
             entry.used_at = now;
             if entry.is_due(now) {
-                entry.renew(credentials, now)?;
+                entry.renew(key, now)?;
             }
             return Ok(entry.token.clone());
         }
-        let entry = Entry::new(credentials, now)?;
+        let entry = Entry::new(key, now)?;
         let token = entry.token.clone();
         entries.sweep(now);
-        entries.by_credential.insert(credentials.fingerprint, entry);
+        entries.by_credential.insert(credential, entry);
         Ok(token)
     }
 
     /// APNs has called this token expired. Of all who are told so, one has a new one minted.
-    pub fn expired(&self, credentials: &ApnsCredentials, refused: &ProviderToken) {
+    pub fn expired(&self, credential: Fingerprint, key: &ApnsKey, refused: &ProviderToken) {
         let now = self.clock.now();
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.by_credential.get_mut(&credentials.fingerprint) else {
+        let Some(entry) = entries.by_credential.get_mut(&credential) else {
             return;
         };
         if entry.token.minted != refused.minted || !entry.may_be_forced(now) {
             return;
         }
         entry.forced_at = Some(now);
-        if let Err(fault) = entry.renew(credentials, now) {
-            tracing::warn!(%fault, key_id = credentials.key_id, "no new provider token");
+        if let Err(fault) = entry.renew(key, now) {
+            tracing::warn!(%fault, key_id = key.key_id, "no new provider token");
         }
     }
 
     /// APNs finds that tokens are renewed too often.
-    pub fn hold(&self, credentials: &ApnsCredentials) {
+    pub fn hold(&self, credential: Fingerprint) {
         let until = self.clock.now().plus(HOLD);
         let mut entries = self.entries.lock();
-        if let Some(entry) = entries.by_credential.get_mut(&credentials.fingerprint) {
+        if let Some(entry) = entries.by_credential.get_mut(&credential) {
             entry.held_until = Some(until);
         }
     }
@@ -133,19 +137,17 @@ impl Entries {
 }
 
 impl Entry {
-    fn new(credentials: &ApnsCredentials, now: Timestamp) -> Result<Self, SigningFault> {
-        let key = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            credentials.private_key.reveal(),
-        )
-        .map_err(|_| SigningFault)?;
-        let token = mint(&key, credentials, now, 0)?;
+    fn new(key: &ApnsKey, now: Timestamp) -> Result<Self, SigningFault> {
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.private_key.reveal())
+                .map_err(|_| SigningFault)?;
+        let token = mint(&pair, key, now, 0)?;
         let (minted_at, used_at) = (now, now);
-        Ok(Self { key, token, minted_at, used_at, forced_at: None, held_until: None })
+        Ok(Self { pair, token, minted_at, used_at, forced_at: None, held_until: None })
     }
 
-    fn renew(&mut self, credentials: &ApnsCredentials, now: Timestamp) -> Result<(), SigningFault> {
-        self.token = mint(&self.key, credentials, now, self.token.minted + 1)?;
+    fn renew(&mut self, key: &ApnsKey, now: Timestamp) -> Result<(), SigningFault> {
+        self.token = mint(&self.pair, key, now, self.token.minted + 1)?;
         self.minted_at = now;
         Ok(())
     }
@@ -168,13 +170,13 @@ impl Entry {
 }
 
 fn mint(
-    key: &EcdsaKeyPair,
-    credentials: &ApnsCredentials,
+    pair: &EcdsaKeyPair,
+    key: &ApnsKey,
     now: Timestamp,
     minted: u64,
 ) -> Result<ProviderToken, SigningFault> {
-    let claims = Claims { iss: &credentials.team_id, iat: now.as_secs() };
-    let token = es256(key, &credentials.key_id, &claims)?;
+    let claims = Claims { iss: &key.team_id, iat: now.as_secs() };
+    let token = es256(pair, &key.key_id, &claims)?;
     let mut header = HeaderValue::try_from(format!("bearer {token}")).map_err(|_| SigningFault)?;
     header.set_sensitive(true);
     meters::token_minted(Provider::Apns);

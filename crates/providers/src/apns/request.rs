@@ -15,7 +15,7 @@ pub(super) const BODY: &[u8] = br#"{"aps":{"content-available":1}}"#;
 pub(super) fn dry_run(
     authority: &Authority,
     credentials: &ApnsCredentials,
-    authorization: &ProviderToken,
+    authorization: Option<&ProviderToken>,
     token: &DeviceToken,
     id: RegistrationId,
 ) -> Result<Request<()>, http::Error> {
@@ -29,7 +29,9 @@ pub(super) fn dry_run(
     apns_id.set_sensitive(true);
     let headers = request.headers_mut();
     headers.reserve(6);
-    headers.insert(http::header::AUTHORIZATION, authorization.header());
+    if let Some(authorization) = authorization {
+        headers.insert(http::header::AUTHORIZATION, authorization.header());
+    }
     headers.insert(HeaderName::from_static("apns-id"), apns_id);
     headers
         .insert(HeaderName::from_static("apns-topic"), HeaderValue::from_str(&credentials.topic)?);

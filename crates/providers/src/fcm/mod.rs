@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::answer::{ACCEPTED, Said, no_answer, timed_out};
 use crate::meters::Meter;
 use crate::retry_after;
-use crate::transport::{Answer, ChannelKey, Host, Pool, Purpose};
+use crate::transport::{Answer, ChannelKey, Host, Party, Pool, Purpose};
 
 use access_token::{AccessToken, AccessTokens};
 pub(crate) use credentials::read_service_account;
@@ -120,7 +120,7 @@ impl FcmClient {
             app: credentials.app,
             purpose: Purpose::DryRun,
         };
-        match self.pool.exchange(key, request, body, false).await {
+        match self.pool.exchange(Party { key, certificate: None }, request, body, false).await {
             Ok(answer) => self.read(&answer, token),
             Err(fault) => {
                 let silence = no_answer(Provider::Fcm, None, &fault);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use parking_lot::Mutex;
-use pushroll_domain::{AppId, Environment, Fingerprint, Provider};
+use pushroll_domain::{ApnsCertificate, AppId, Environment, Fingerprint, Provider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -137,6 +137,7 @@ pub(crate) struct ChannelLimits {
 
 pub(crate) struct Channel {
     key: ChannelKey,
+    certificate: Option<Arc<ApnsCertificate>>,
     limits: ChannelLimits,
     pool: Weak<PoolInner>,
     state: Mutex<State>,
@@ -158,12 +159,22 @@ struct Slot {
 }
 
 impl Channel {
-    pub fn new(key: ChannelKey, limits: ChannelLimits, pool: Weak<PoolInner>) -> Self {
-        Self { key, limits, pool, state: Mutex::default() }
+    pub fn new(
+        key: ChannelKey,
+        certificate: Option<Arc<ApnsCertificate>>,
+        limits: ChannelLimits,
+        pool: Weak<PoolInner>,
+    ) -> Self {
+        Self { key, certificate, limits, pool, state: Mutex::default() }
     }
 
     pub const fn key(&self) -> &ChannelKey {
         &self.key
+    }
+
+    /// The certificate to show to the host.
+    pub const fn certificate(&self) -> Option<&Arc<ApnsCertificate>> {
+        self.certificate.as_ref()
     }
 
     /// Asks for a stream. The first connection with room is filled first: fewer, fuller writes.
@@ -226,11 +237,15 @@ impl Channel {
         }
         drop(state);
         drop(slot);
-        let words = match connection.ended.get() {
-            Some(words) => words.clone(),
-            None => format!("the connection ended before it answered anything ({})", why.name()),
+        let fault = match (connection.certificate_fault(), connection.ended.get()) {
+            (Some(fault), _) => TransportFault::Dial(fault),
+            (None, Some(words)) => TransportFault::Lost(words.clone()),
+            (None, None) => TransportFault::Lost(format!(
+                "the connection ended before it answered anything ({})",
+                why.name()
+            )),
         };
-        refuse(refused, &TransportFault::Lost(words));
+        refuse(refused, &fault);
     }
 
     /// Takes every connection out of service.

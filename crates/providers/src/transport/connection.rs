@@ -2,7 +2,7 @@
 //! ends it.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::channel::Channel;
 use super::dial::DialFault;
-use super::heard::Heard;
+use super::heard::{Heard, Notes};
 
 /// Until the peer's SETTINGS have come. APNs allows one until it has accepted a request.
 const FIRST_STREAMS: usize = 1;
@@ -94,6 +94,9 @@ pub(crate) struct Connection {
     /// Why it ended, where that is more than HTTP/2 can tell.
     pub ended: OnceLock<String>,
     retired: OnceLock<Retired>,
+    notes: Arc<Notes>,
+    /// Whether we showed a certificate on it.
+    has_certificate: bool,
     driver: AtomicWaker,
 }
 
@@ -136,6 +139,12 @@ impl Connection {
         self.driver.wake();
     }
 
+    /// What the peer holds against our certificate, if that is how the connection ended.
+    pub fn certificate_fault(&self) -> Option<DialFault> {
+        let alert = self.notes.alert.get().filter(|_| self.has_certificate)?;
+        DialFault::of_certificate_alert(*alert)
+    }
+
     pub fn retired(&self) -> Option<Retired> {
         self.retired.get().copied()
     }
@@ -148,7 +157,6 @@ pub(crate) struct Driver {
     /// the connection retires, so that HTTP/2 sees when nobody is left.
     probe: Option<SendRequest<Bytes>>,
     pings: Option<PingPong>,
-    heard: Arc<AtomicBool>,
     shared: Arc<Connection>,
     channel: Arc<Channel>,
     limits: WatchLimits,
@@ -168,7 +176,8 @@ pub(super) async fn open(
     limits: WatchLimits,
     epoch: Instant,
 ) -> Result<(Arc<Connection>, SendRequest<Bytes>, Driver), DialFault> {
-    let (io, heard) = Heard::new(tls);
+    let has_certificate = channel.certificate().is_some();
+    let (io, notes) = Heard::new(tls);
     let (sender, mut h2) = h2::client::Builder::new()
         .initial_max_send_streams(FIRST_STREAMS)
         .enable_push(false)
@@ -185,13 +194,14 @@ pub(super) async fn open(
         last_used_ms: AtomicU64::new(0),
         ended: OnceLock::new(),
         retired: OnceLock::new(),
+        notes,
+        has_certificate,
         driver: AtomicWaker::new(),
     });
     let driver = Driver {
         pings: h2.ping_pong(),
         h2,
         probe: Some(sender.clone()),
-        heard,
         shared: Arc::clone(&shared),
         channel,
         limits,
@@ -235,7 +245,7 @@ impl Driver {
             self.channel.retire(&self.shared, Retired::GoAway);
         }
         let now = Instant::now();
-        if self.heard.swap(false, Ordering::Relaxed) {
+        if self.shared.notes.heard.swap(false, Ordering::Relaxed) {
             self.heard_at = now;
         }
         if self.ping_sent_at.is_some()

@@ -7,10 +7,10 @@ use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, response};
 
-use super::channel::{ChannelKey, Lease};
+use super::channel::Lease;
 use super::connection::Retired;
 use super::fault::TransportFault;
-use super::pool::Pool;
+use super::pool::{Party, Pool};
 
 /// How often a connection that turns out to be closing is left for another before anything was
 /// sent.
@@ -32,12 +32,12 @@ impl Pool {
     /// stream.
     pub async fn exchange(
         &self,
-        key: ChannelKey,
+        party: Party<'_>,
         request: Request<()>,
         body: Bytes,
         replace_after_5xx: bool,
     ) -> Result<Answer, TransportFault> {
-        let mut lease = self.usable_lease(key).await?;
+        let mut lease = self.usable_lease(party).await?;
         let sent = lease.sender.send_request(request, false);
         let (head, body) = match send_and_read(sent, body).await {
             Ok(answered) => answered,
@@ -51,10 +51,10 @@ impl Pool {
     }
 
     /// A stream on a connection that is not known to be closing.
-    async fn usable_lease(&self, key: ChannelKey) -> Result<Lease, TransportFault> {
+    async fn usable_lease(&self, party: Party<'_>) -> Result<Lease, TransportFault> {
         let mut stale = 0;
         loop {
-            let mut lease = self.lease(key).await?;
+            let mut lease = self.lease(party).await?;
             let Err(fault) = poll_fn(|cx| lease.sender.poll_ready(cx)).await else {
                 return Ok(lease);
             };
@@ -80,6 +80,9 @@ async fn send_and_read(sent: Sent, body: Bytes) -> Result<(response::Parts, Byte
 
 /// Why a stream was cut.
 fn cut(lease: &mut Lease, stream: &h2::Error) -> TransportFault {
+    if let Some(fault) = lease.connection.certificate_fault() {
+        return TransportFault::Dial(fault);
+    }
     let ready = poll_fn(|cx| lease.sender.poll_ready(cx)).now_or_never();
     let connection = ready.and_then(Result::err);
     let ended = lease.connection.ended.get().map(String::as_str);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::dial::DialFault;
 
-/// Why a request got no answer. None of these says anything about token or credentials.
+/// Why a request got no answer. Only a refused certificate says anything about the credentials.
 #[derive(Debug, Clone)]
 pub(crate) enum TransportFault {
     /// There is no connection.

@@ -1,24 +1,44 @@
-//! A stream that notes whether anything was read from it.
+//! A stream that notes what the layer above it does not tell: whether anything was read, and how
+//! TLS was ended by the peer.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Passes everything through and sets a flag when the peer has said something: the HTTP/2 layer
 /// above does not tell, and silence is what a dead connection is known by.
 pub(super) struct Heard<S> {
     inner: S,
-    heard: Arc<AtomicBool>,
+    notes: Arc<Notes>,
+}
+
+/// What was noted.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Set when something was read.
+    pub heard: AtomicBool,
+    /// The alert with which the peer ended TLS. In TLS 1.3 it is how a client certificate is refused:
+    /// the handshake has ended well by then.
+    pub alert: OnceLock<AlertDescription>,
 }
 
 impl<S> Heard<S> {
-    pub fn new(inner: S) -> (Self, Arc<AtomicBool>) {
-        let heard = Arc::new(AtomicBool::new(false));
-        (Self { inner, heard: Arc::clone(&heard) }, heard)
+    pub fn new(inner: S) -> (Self, Arc<Notes>) {
+        let notes = Arc::new(Notes::default());
+        (Self { inner, notes: Arc::clone(&notes) }, notes)
+    }
+}
+
+/// The alert that a fault of TLS is about.
+pub(super) fn alert_of(fault: &io::Error) -> Option<AlertDescription> {
+    match fault.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
     }
 }
 
@@ -31,7 +51,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
+            self.notes.heard.store(true, Ordering::Relaxed);
+        }
+        if let Poll::Ready(Err(fault)) = &polled
+            && let Some(alert) = alert_of(fault)
+        {
+            let _ = self.notes.alert.set(alert);
         }
         polled
     }

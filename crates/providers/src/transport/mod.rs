@@ -13,6 +13,7 @@ mod exchange;
 mod fault;
 mod heard;
 mod pool;
+mod proxy;
 mod tls;
 
 pub(crate) use channel::{ChannelKey, ChannelLimits, Host, Purpose};
@@ -21,5 +22,6 @@ pub(crate) use dial::{DialFault, Dialer};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use exchange::{Answer, MAX_ANSWER_BYTES};
 pub(crate) use fault::TransportFault;
-pub(crate) use pool::{Endpoints, Pool, PoolLimits};
+pub(crate) use pool::{Endpoints, Party, Pool, PoolLimits};
+pub use proxy::Proxy;
 pub(crate) use tls::Tls;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use pushroll_domain::Environment;
+use pushroll_domain::{ApnsCertificate, Environment};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +31,14 @@ impl Endpoints {
             Host::Fcm => &self.fcm,
         }
     }
+}
+
+/// Who asks: what shares connections, and the certificate to show when one is made. The key's
+/// credential stands for the certificate too.
+#[derive(Clone, Copy)]
+pub(crate) struct Party<'a> {
+    pub key: ChannelKey,
+    pub certificate: Option<&'a Arc<ApnsCertificate>>,
 }
 
 /// The limits of the pool, its channels and its connections.
@@ -85,12 +93,12 @@ impl Pool {
     }
 
     /// A stream, as soon as there is one. The caller limits the time.
-    pub async fn lease(&self, key: ChannelKey) -> Result<Lease, TransportFault> {
+    pub async fn lease(&self, party: Party<'_>) -> Result<Lease, TransportFault> {
         loop {
             if self.inner.closing.load(Ordering::Relaxed) {
                 return Err(TransportFault::Closing);
             }
-            return match self.inner.channel(key).ask() {
+            return match self.inner.channel(party).ask() {
                 Asked::Now(lease) => Ok(lease),
                 Asked::Wait(waiting) => waiting.await.unwrap_or(Err(TransportFault::Closing)),
                 Asked::Full => Err(TransportFault::Full("too many requests wait for a stream")),
@@ -121,10 +129,11 @@ impl Pool {
 }
 
 impl PoolInner {
-    fn channel(self: &Arc<Self>, key: ChannelKey) -> Arc<Channel> {
+    fn channel(self: &Arc<Self>, Party { key, certificate }: Party<'_>) -> Arc<Channel> {
         let mut channels = self.channels.lock();
         let channel = channels.entry(key).or_insert_with(|| {
-            Arc::new(Channel::new(key, self.limits.channel, Arc::downgrade(self)))
+            let pool = Arc::downgrade(self);
+            Arc::new(Channel::new(key, certificate.cloned(), self.limits.channel, pool))
         });
         Arc::clone(channel)
     }
@@ -147,7 +156,8 @@ impl PoolInner {
         };
         let key = *dialling.channel().key();
         let opened = async {
-            let tls = self.dialer.dial_h2(self.endpoints.of(key.host)).await?;
+            let certificate = dialling.channel().certificate().map(Arc::as_ref);
+            let tls = self.dialer.dial_h2(self.endpoints.of(key.host), certificate).await?;
             open(tls, Arc::clone(dialling.channel()), self.limits.watch, self.epoch).await
         };
         let (connection, sender, driver) = match opened.await {

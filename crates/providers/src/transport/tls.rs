@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use pushroll_domain::ApnsCertificate;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 use tokio_rustls::TlsConnector;
 
@@ -37,6 +38,8 @@ pub(crate) struct Tls {
     pub h2: TlsConnector,
     /// HTTP/2 or HTTP/1.1, as the peer likes.
     pub any_http: TlsConnector,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
 impl Tls {
@@ -58,15 +61,39 @@ impl Tls {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()?;
         let with_protocols = |protocols: &[&[u8]]| {
-            let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-                .with_safe_default_protocol_versions()?
-                .with_webpki_verifier(Arc::clone(&verifier))
-                .with_no_client_auth();
+            let mut config = trusting(&provider, &verifier)?.with_no_client_auth();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Ok::<_, TlsFault>(TlsConnector::from(Arc::new(config)))
         };
-        Ok(Self { h2: with_protocols(&[b"h2"])?, any_http: with_protocols(&[b"h2", b"http/1.1"])? })
+        Ok(Self {
+            h2: with_protocols(&[b"h2"])?,
+            any_http: with_protocols(&[b"h2", b"http/1.1"])?,
+            provider,
+            verifier,
+        })
     }
+
+    /// HTTP/2 only, showing this certificate to who asks for one.
+    pub fn h2_with_certificate(
+        &self,
+        certificate: &ApnsCertificate,
+    ) -> Result<TlsConnector, rustls::Error> {
+        let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.clone()));
+        let key = PrivatePkcs8KeyDer::from(certificate.private_key.reveal().to_vec());
+        let mut config = trusting(&self.provider, &self.verifier)?
+            .with_client_auth_cert(chain.collect(), key.into())?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+fn trusting(
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<WebPkiServerVerifier>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?
+        .with_webpki_verifier(Arc::clone(verifier)))
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsFault> {

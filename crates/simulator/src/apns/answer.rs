@@ -37,6 +37,8 @@ refusals! {
     MISSING_TOPIC = 400 "MissingTopic";
     PAYLOAD_EMPTY = 400 "PayloadEmpty";
     TOPIC_DISALLOWED = 400 "TopicDisallowed";
+    BAD_CERTIFICATE = 403 "BadCertificate";
+    BAD_CERTIFICATE_ENVIRONMENT = 403 "BadCertificateEnvironment";
     EXPIRED_PROVIDER_TOKEN = 403 "ExpiredProviderToken";
     INVALID_PROVIDER_TOKEN = 403 "InvalidProviderToken";
     MISSING_PROVIDER_TOKEN = 403 "MissingProviderToken";

@@ -5,6 +5,7 @@
 //! from APNs" and "Establishing a token-based connection to APNs".
 
 mod answer;
+mod certificate;
 mod provider_token;
 mod request;
 
@@ -21,6 +22,7 @@ use crate::reply::{Action, Reply};
 use crate::world::World;
 
 use answer::Refusal;
+pub(crate) use certificate::ClientCertificate;
 pub(crate) use provider_token::ProviderTokens;
 use request::ApnsRequest;
 
@@ -33,6 +35,16 @@ pub(crate) struct Apns<'a> {
     pub(crate) provider: Provider,
 }
 
+/// Who asks: a connection, with the credentials that it has shown.
+pub(crate) struct Party<'a> {
+    /// Its number, counted from 1 at the port.
+    pub(crate) connection: u64,
+    /// The provider tokens that it has used.
+    pub(crate) tokens: &'a Mutex<ProviderTokens>,
+    /// The certificate that it was opened with.
+    pub(crate) certificate: Option<&'a ClientCertificate>,
+}
+
 /// What one request came to, with what the statistics want to know of it.
 struct Judged {
     device: Option<String>,
@@ -43,24 +55,19 @@ struct Judged {
 }
 
 impl Apns<'_> {
-    /// Judges a request whose body has arrived. `tokens` are those of its connection.
-    pub(crate) fn judge(
-        &self,
-        tokens: &Mutex<ProviderTokens>,
-        connection: u64,
-        head: Parts,
-        body: Body,
-    ) -> Outcome {
+    /// Judges a request whose body has arrived.
+    pub(crate) fn judge(&self, party: &Party<'_>, head: Parts, body: Body) -> Outcome {
         let state = self.world.of(self.provider);
         let now_ms = self.world.clock.now_ms();
-        let judged = self.judge_at(tokens, &head, &body, now_ms);
+        let judged = self.judge_at(party, &head, &body, now_ms);
         let status = judged.act.status();
         state.tally.record(&crate::statistics::Seen {
             device: judged.device.as_deref(),
             status,
             reason: judged.reason.as_deref(),
+            with_certificate: party.certificate.is_some(),
         });
-        state.tally.keep(now_ms, connection, head, body.into_bytes(), status);
+        state.tally.keep(now_ms, party.connection, head, body.into_bytes(), status);
         Outcome {
             act: judged.act,
             latency: std::time::Duration::from_millis(judged.latency_ms),
@@ -68,18 +75,12 @@ impl Apns<'_> {
         }
     }
 
-    fn judge_at(
-        &self,
-        tokens: &Mutex<ProviderTokens>,
-        head: &Parts,
-        body: &Body,
-        now_ms: i64,
-    ) -> Judged {
+    fn judge_at(&self, party: &Party<'_>, head: &Parts, body: &Body, now_ms: i64) -> Judged {
         let mut authenticated = false;
         let checked = request::parse(head).and_then(|request| {
-            self.authenticate(tokens, head, now_ms)?;
+            self.authenticate(party, head, now_ms)?;
             authenticated = true;
-            request::check(head, &request, body)?;
+            request::check(head, &request, body, party.certificate.map(|c| c.topics()))?;
             Ok(request)
         });
         let request = match checked {
@@ -108,10 +109,14 @@ impl Apns<'_> {
         };
         match next {
             Next::Silence => done(Act::Silence, None, 0, device),
-            Next::CredentialsRejected => Judged {
-                authenticated: false,
-                ..self.refuse(Refusal::INVALID_PROVIDER_TOKEN, apns_id, device, latency_ms)
-            },
+            Next::CredentialsRejected => {
+                let refusal = match party.certificate {
+                    Some(_) => Refusal::BAD_CERTIFICATE,
+                    None => Refusal::INVALID_PROVIDER_TOKEN,
+                };
+                let refused = self.refuse(refusal, apns_id, device, latency_ms);
+                Judged { authenticated: false, ..refused }
+            }
             Next::Scripted(reply) if reply.action != Action::AsUsual => {
                 let latency_ms = latency_ms.saturating_add(reply.latency_ms);
                 let (act, reason) = self.perform(&reply, apns_id, now_ms);
@@ -134,14 +139,13 @@ impl Apns<'_> {
             .unwrap_or_else(|| answer::upper_case(self.world.ids.next_uuid()))
     }
 
-    fn authenticate(
-        &self,
-        tokens: &Mutex<ProviderTokens>,
-        head: &Parts,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
+    /// With a certificate, provider tokens are ignored.
+    fn authenticate(&self, party: &Party<'_>, head: &Parts, now_ms: i64) -> Result<(), Refusal> {
+        if let Some(certificate) = party.certificate {
+            return certificate.check(self.provider, self.world, now_ms);
+        }
         let jwt = provider_token::of_request(head)?;
-        let is_new = tokens.lock().accept(jwt, self.world, now_ms)?;
+        let is_new = party.tokens.lock().accept(jwt, self.world, now_ms)?;
         if is_new {
             self.world.of(self.provider).tally.provider_token_seen(jwt);
         }

@@ -71,8 +71,14 @@ pub(super) fn given_id(head: &Parts) -> Option<&HeaderValue> {
     (value.len() == 36 && Uuid::try_parse_ascii(value.as_bytes()).is_ok()).then_some(value)
 }
 
-/// Everything but the path and the provider token.
-pub(super) fn check(head: &Parts, request: &ApnsRequest<'_>, body: &Body) -> Result<(), Refusal> {
+/// Everything but the path and the credentials. `certified` are the topics of the connection's
+/// certificate, if that is what it has.
+pub(super) fn check(
+    head: &Parts,
+    request: &ApnsRequest<'_>,
+    body: &Body,
+    certified: Option<&[String]>,
+) -> Result<(), Refusal> {
     let headers = &head.headers;
     for name in SINGLE_HEADERS {
         if headers.get_all(name).iter().nth(1).is_some() {
@@ -105,7 +111,15 @@ pub(super) fn check(head: &Parts, request: &ApnsRequest<'_>, body: &Body) -> Res
         "1" | "10" if !is_background => {}
         _ => return Err(Refusal::BAD_PRIORITY),
     }
-    check_topic(text(headers, "apns-topic", Refusal::BAD_TOPIC)?)?;
+    let topic = text(headers, "apns-topic", Refusal::BAD_TOPIC)?;
+    check_topic(match (topic, certified) {
+        // A certificate for one topic says which.
+        (None, Some([only])) => Some(only),
+        (Some(topic), Some(topics)) if is_topic(topic) && !topics.iter().any(|t| t == topic) => {
+            return Err(Refusal::TOPIC_DISALLOWED);
+        }
+        (topic, _) => topic,
+    })?;
     check_payload(body, is_background)?;
     check_device_token(request.device)
 }
@@ -115,8 +129,7 @@ fn check_topic(topic: Option<&str>) -> Result<(), Refusal> {
     if topic == BUNDLE_ID {
         return Ok(());
     }
-    let form = |c: u8| c.is_ascii_alphanumeric() || c == b'.' || c == b'-';
-    if topic.is_empty() || !topic.bytes().all(form) {
+    if !is_topic(topic) {
         return Err(Refusal::BAD_TOPIC);
     }
     // A suffix such as `.voip` belongs to another push type, which the key is not allowed.
@@ -124,6 +137,11 @@ fn check_topic(topic: Option<&str>) -> Result<(), Refusal> {
         Some(suffix) if suffix.starts_with('.') => Err(Refusal::TOPIC_DISALLOWED),
         _ => Err(Refusal::DEVICE_TOKEN_NOT_FOR_TOPIC),
     }
+}
+
+fn is_topic(topic: &str) -> bool {
+    let form = |c: u8| c.is_ascii_alphanumeric() || c == b'.' || c == b'-';
+    !topic.is_empty() && topic.bytes().all(form)
 }
 
 #[derive(Deserialize)]

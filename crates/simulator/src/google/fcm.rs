@@ -53,6 +53,7 @@ impl Fcm<'_> {
             device: judged.device.as_deref(),
             status,
             reason: judged.reason.as_deref(),
+            with_certificate: false,
         });
         tally.keep(self.world.clock.now_ms(), connection, head, body.into_bytes(), status);
         Outcome { act: judged.act, latency: judged.latency, authenticated: judged.authenticated }

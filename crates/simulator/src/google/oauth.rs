@@ -88,7 +88,12 @@ impl Oauth<'_> {
             }
         };
         let status = act.status();
-        state.tally.record(&Seen { device: None, status, reason: reason.as_deref() });
+        state.tally.record(&Seen {
+            device: None,
+            status,
+            reason: reason.as_deref(),
+            with_certificate: false,
+        });
         state.tally.keep(self.world.clock.now_ms(), connection, head, body.into_bytes(), status);
         Outcome { act, latency, authenticated: false }
     }

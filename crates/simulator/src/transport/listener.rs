@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::orders::Orders;
 use super::socket::Socket;
 use super::{Connection, Site, http1, http2};
-use crate::apns::ProviderTokens;
+use crate::apns::{ClientCertificate, ProviderTokens};
 use crate::world::World;
 
 /// How long a client may take for each of TLS, HTTP/2's preface and the headers of HTTP/1.1.
@@ -174,10 +174,11 @@ async fn serve(port: Arc<Port>, stream: TcpStream, _place: OwnedSemaphorePermit)
         }
     };
     let Some(tls) = tls else { return };
-    let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    if !is_http2 && port.site != Site::Google {
-        return; // APNs speaks HTTP/2 only
-    }
+    // APNs speaks HTTP/2 only, to clients that offer nothing by ALPN too.
+    let is_http2 = match tls.get_ref().1.alpn_protocol() {
+        Some(protocol) => protocol == b"h2",
+        None => port.site != Site::Google,
+    };
     let tally = &port.world.of(port.site.provider()).tally;
     let connection = Connection {
         site: port.site,
@@ -185,6 +186,7 @@ async fn serve(port: Arc<Port>, stream: TcpStream, _place: OwnedSemaphorePermit)
         number: tally.connection_opened(),
         authenticated: AtomicBool::new(false),
         provider_tokens: Mutex::new(ProviderTokens::default()),
+        certificate: tls.get_ref().1.peer_certificates().and_then(ClientCertificate::of_chain),
     };
     let orders = port.orders.clone();
     if is_http2 {

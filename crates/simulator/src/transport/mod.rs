@@ -1,6 +1,7 @@
 //! Ports, TLS and HTTP: everything that has to do with connections and streams, and with the ways
 //! in which they fail.
 
+mod client_auth;
 mod http1;
 mod http2;
 mod listener;
@@ -8,6 +9,7 @@ mod orders;
 mod socket;
 mod wire;
 
+pub(crate) use client_auth::AnyCertificate;
 pub(crate) use listener::{Listener, bind};
 pub use orders::{Goaway, MAX_DEBUG_DATA_BYTES};
 
@@ -18,7 +20,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use parking_lot::Mutex;
 
-use crate::apns::{Apns, ProviderTokens};
+use crate::apns::{Apns, ClientCertificate, Party, ProviderTokens};
 use crate::google::{Fcm, Oauth, TOKEN_PATH};
 use crate::judge::{Body, Outcome};
 use crate::provider::Provider;
@@ -59,6 +61,14 @@ impl Site {
         }
     }
 
+    /// Whether clients may show a certificate.
+    pub(crate) const fn asks_for_certificates(self) -> bool {
+        match self {
+            Self::Apns(_) => true,
+            Self::Google => false,
+        }
+    }
+
     /// Streams allowed before and after the first good credentials.
     const fn stream_limits(self, limits: &Limits) -> (u32, u32) {
         match self {
@@ -84,6 +94,7 @@ struct Connection {
     /// A request had good credentials.
     authenticated: AtomicBool,
     provider_tokens: Mutex<ProviderTokens>,
+    certificate: Option<ClientCertificate>,
 }
 
 impl Connection {
@@ -91,7 +102,12 @@ impl Connection {
         let world = &*self.world;
         match self.site {
             Site::Apns(provider) => {
-                Apns { world, provider }.judge(&self.provider_tokens, self.number, head, body)
+                let party = Party {
+                    connection: self.number,
+                    tokens: &self.provider_tokens,
+                    certificate: self.certificate.as_ref(),
+                };
+                Apns { world, provider }.judge(&party, head, body)
             }
             Site::Google if head.uri.path() == TOKEN_PATH => {
                 Oauth { world }.judge(self.number, head, body)

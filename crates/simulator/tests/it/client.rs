@@ -9,7 +9,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -52,17 +52,28 @@ pub struct Client {
     authority: String,
 }
 
-pub fn tls_config(ca_pem: &str, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+/// Certificate and key, both in PEM.
+pub type Identity<'a> = Option<(&'a str, &'a str)>;
+
+pub fn tls_config(ca_pem: &str, identity: Identity<'_>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         roots.add(certificate.expect("PEM")).expect("a certificate authority");
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
+            let chain = chain.collect::<Result<_, _>>().expect("certificates in PEM");
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key in PEM");
+            builder.with_client_auth_cert(chain, key).expect("a certificate with its key")
+        }
+    };
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config)
 }
@@ -76,17 +87,30 @@ pub async fn connect_tls(
     ca_pem: &str,
     alpn: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_tls_as(None, url, ca_pem, alpn).await
+}
+
+pub async fn connect_tls_as(
+    identity: Identity<'_>,
+    url: &str,
+    ca_pem: &str,
+    alpn: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let authority = authority_of(url);
     let tcp = TcpStream::connect(&authority).await?;
     tcp.set_nodelay(true)?;
     let host = authority.rsplit_once(':').expect("a port").0.to_owned();
     let name = ServerName::try_from(host).expect("a name");
-    TlsConnector::from(tls_config(ca_pem, alpn)).connect(name, tcp).await
+    TlsConnector::from(tls_config(ca_pem, identity, alpn)).connect(name, tcp).await
 }
 
 impl Client {
     pub async fn connect(url: &str, ca_pem: &str) -> Self {
-        let tls = connect_tls(url, ca_pem, &[b"h2"]).await.expect("TLS");
+        Self::connect_as(None, url, ca_pem).await
+    }
+
+    pub async fn connect_as(identity: Identity<'_>, url: &str, ca_pem: &str) -> Self {
+        let tls = connect_tls_as(identity, url, ca_pem, &[b"h2"]).await.expect("TLS");
         let (send, mut connection) = h2::client::handshake(tls).await.expect("HTTP/2");
         let (tell, told) = watch::channel(Told::default());
         tokio::spawn(async move {

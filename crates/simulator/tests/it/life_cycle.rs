@@ -168,7 +168,7 @@ async fn the_authority_issues_certificates_for_other_servers() {
     });
     let tcp = TcpStream::connect(address).await.expect("connects");
     let name = ServerName::try_from("hooks.example.com").expect("a name");
-    let connector = TlsConnector::from(tls_config(world.simulator.ca_pem(), &[]));
+    let connector = TlsConnector::from(tls_config(world.simulator.ca_pem(), None, &[]));
     connector.connect(name, tcp).await.expect("TLS");
     server.await.expect("no panic").expect("TLS");
     assert!(world.simulator.issue_server_certificate(&[]).is_err());

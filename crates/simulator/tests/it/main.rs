@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
 mod apns;
+mod certificates;
 mod client;
 mod control;
 mod faults;

@@ -1,6 +1,8 @@
 //! The numbers that stand for the domain's names on disk. Never renumber one.
 
-use pushroll_domain::{Environment, FailureReason, IosMode, Outcome, Platform, Provider};
+use pushroll_domain::{
+    CertificateEnvironments, Environment, FailureReason, IosMode, Outcome, Platform, Provider,
+};
 
 pub(crate) const fn platform(platform: Platform) -> u8 {
     match platform {
@@ -28,6 +30,23 @@ pub(super) const fn environment_of(code: u8) -> Option<Environment> {
     match code {
         0 => Some(Environment::Production),
         1 => Some(Environment::Sandbox),
+        _ => None,
+    }
+}
+
+pub(super) const fn environments(environments: CertificateEnvironments) -> u8 {
+    match environments {
+        CertificateEnvironments::Production => 0,
+        CertificateEnvironments::Sandbox => 1,
+        CertificateEnvironments::Both => 2,
+    }
+}
+
+pub(super) const fn environments_of(code: u8) -> Option<CertificateEnvironments> {
+    match code {
+        0 => Some(CertificateEnvironments::Production),
+        1 => Some(CertificateEnvironments::Sandbox),
+        2 => Some(CertificateEnvironments::Both),
         _ => None,
     }
 }

@@ -1,12 +1,15 @@
 //! Organizations, apps and API tokens.
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, IosAuth, IosSide, Org, OrgId, Sealed, StoreError, Timestamp,
-    TokenHash, TokenId, TokenRecord,
+    AndroidSide, App, AppId, CertificateFacts, IosAuth, IosSide, Org, OrgId, Sealed, StoreError,
+    Timestamp, TokenHash, TokenId, TokenRecord,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{codes, corrupt, decode, encode};
+use super::{VERSION, codes, corrupt, decode, decode_up_to, encode, encode_as};
+
+/// An app with a push certificate, which version 1 does not know.
+const APP_WITH_CERTIFICATE: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct OrgRow<'a> {
@@ -39,7 +42,21 @@ struct IosRow<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum IosAuthRow<'a> {
-    Key { key_id: &'a str, team_id: &'a str, p8: &'a [u8] },
+    Key {
+        key_id: &'a str,
+        team_id: &'a str,
+        p8: &'a [u8],
+    },
+    /// Since version 2.
+    Certificate {
+        name: &'a str,
+        #[serde(borrow)]
+        topics: Vec<&'a str>,
+        environments: u8,
+        begins_at: u64,
+        expires_at: u64,
+        pem: &'a [u8],
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +87,7 @@ pub(crate) fn decode_org(id: OrgId, bytes: &[u8]) -> Result<Org, StoreError> {
 }
 
 pub(crate) fn encode_app(app: &App) -> Vec<u8> {
+    let mut version = VERSION;
     let row = AppRow {
         org: *app.org.as_bytes(),
         name: &app.name,
@@ -80,6 +98,17 @@ pub(crate) fn encode_app(app: &App) -> Vec<u8> {
             auth: match &side.auth {
                 IosAuth::Key { key_id, team_id, p8 } => {
                     IosAuthRow::Key { key_id, team_id, p8: &p8.0 }
+                }
+                IosAuth::Certificate { facts, pem } => {
+                    version = APP_WITH_CERTIFICATE;
+                    IosAuthRow::Certificate {
+                        name: &facts.name,
+                        topics: facts.topics.iter().map(String::as_str).collect(),
+                        environments: codes::environments(facts.environments),
+                        begins_at: facts.begins_at.as_millis(),
+                        expires_at: facts.expires_at.as_millis(),
+                        pem: &pem.0,
+                    }
                 }
             },
         }),
@@ -93,11 +122,11 @@ pub(crate) fn encode_app(app: &App) -> Vec<u8> {
         updated_at: app.updated_at.as_millis(),
         deleted_at: app.deleted_at.map(Timestamp::as_millis),
     };
-    encode(&row, 512)
+    encode_as(version, &row, 512)
 }
 
 pub(crate) fn decode_app(id: AppId, bytes: &[u8]) -> Result<App, StoreError> {
-    let row: AppRow<'_> = decode("app", bytes)?;
+    let row: AppRow<'_> = decode_up_to(APP_WITH_CERTIFICATE, "app", bytes)?;
     Ok(App {
         id,
         org: OrgId::from_bytes(row.org),
@@ -108,13 +137,7 @@ pub(crate) fn decode_app(id: AppId, bytes: &[u8]) -> Result<App, StoreError> {
             Some(side) => Some(IosSide {
                 mode: codes::ios_mode_of(side.mode).ok_or_else(|| corrupt("app"))?,
                 bundle_id: side.bundle_id.to_owned(),
-                auth: match side.auth {
-                    IosAuthRow::Key { key_id, team_id, p8 } => IosAuth::Key {
-                        key_id: key_id.to_owned(),
-                        team_id: team_id.to_owned(),
-                        p8: Sealed(p8.to_vec()),
-                    },
-                },
+                auth: ios_auth(side.auth)?,
             }),
         },
         android: row.android.map(|side| AndroidSide {
@@ -126,6 +149,26 @@ pub(crate) fn decode_app(id: AppId, bytes: &[u8]) -> Result<App, StoreError> {
         created_at: Timestamp::from_millis(row.created_at),
         updated_at: Timestamp::from_millis(row.updated_at),
         deleted_at: row.deleted_at.map(Timestamp::from_millis),
+    })
+}
+
+fn ios_auth(row: IosAuthRow<'_>) -> Result<IosAuth, StoreError> {
+    Ok(match row {
+        IosAuthRow::Key { key_id, team_id, p8 } => IosAuth::Key {
+            key_id: key_id.to_owned(),
+            team_id: team_id.to_owned(),
+            p8: Sealed(p8.to_vec()),
+        },
+        IosAuthRow::Certificate { name, topics, environments, begins_at, expires_at, pem } => {
+            let facts = CertificateFacts {
+                name: name.to_owned(),
+                topics: topics.into_iter().map(str::to_owned).collect(),
+                environments: codes::environments_of(environments).ok_or_else(|| corrupt("app"))?,
+                begins_at: Timestamp::from_millis(begins_at),
+                expires_at: Timestamp::from_millis(expires_at),
+            };
+            IosAuth::Certificate { facts, pem: Sealed(pem.to_vec()) }
+        }
     })
 }
 

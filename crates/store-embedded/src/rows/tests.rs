@@ -4,10 +4,11 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult, ClaimedToken, Delivery,
-    Device, DeviceToken, Ended, Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide,
-    Lane, Org, OrgId, Outcome, Platform, Provider, ProviderAnswer, Registration, RegistrationId,
-    RunId, Sealed, StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
+    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult,
+    CertificateEnvironments, CertificateFacts, ClaimedToken, Delivery, Device, DeviceToken, Ended,
+    Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide, Lane, Org, OrgId, Outcome,
+    Platform, Provider, ProviderAnswer, Registration, RegistrationId, RunId, Sealed, StoreError,
+    Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
 };
 
 use super::*;
@@ -163,6 +164,19 @@ fn app() -> App {
     }
 }
 
+fn app_with_certificate(environments: CertificateEnvironments) -> App {
+    let facts = CertificateFacts {
+        name: "Push: com.example".into(),
+        topics: vec!["com.example".into(), "com.example.voip".into()],
+        environments,
+        begins_at: AT,
+        expires_at: AT.plus(Duration::from_secs(60)),
+    };
+    let auth = IosAuth::Certificate { facts, pem: Sealed(vec![8, 255]) };
+    let ios = app().ios.map(|side| IosSide { auth, ..side });
+    App { ios, android: None, ..app() }
+}
+
 fn org() -> Org {
     Org { id: OrgId::from_bytes([0x0e; 16]), name: "Contoso".into(), created_at: AT }
 }
@@ -217,9 +231,9 @@ fn holds<T: PartialEq + Debug>(value: &T, written: &[u8], read: Decode<T>, golde
         }
     }
     let mut newer = written.to_vec();
-    newer[0] = VERSION + 1;
+    newer[0] = 99;
     let Err(StoreError::Corrupt(message)) = read(&newer) else { panic!("not of this version") };
-    assert!(message.contains("encoding 2"), "{message}");
+    assert!(message.contains("encoding 99"), "{message}");
 }
 
 #[test]
@@ -237,6 +251,17 @@ fn rows_of_format_1_are_read_for_ever() {
     holds(&pending(), &encode_pending(pending()), decode_pending, GOLDEN[8]);
     holds(&300, &encode_mark(300), decode_mark, GOLDEN[9]);
     assert_eq!(hex(&encode_history(AT)), GOLDEN[10]);
+}
+
+#[test]
+fn an_app_with_a_certificate_is_a_row_of_format_2_that_is_read_for_ever() {
+    let with = app_with_certificate(CertificateEnvironments::Both);
+    holds(&with, &encode_app(&with), READ_APP, APP_OF_FORMAT_2);
+    assert_eq!(encode_app(&app())[0], 1, "older programs read what they know");
+    for environments in [CertificateEnvironments::Production, CertificateEnvironments::Sandbox] {
+        let with = app_with_certificate(environments);
+        assert_eq!(READ_APP(&encode_app(&with)).unwrap(), with);
+    }
 }
 
 #[test]
@@ -310,3 +335,9 @@ const GOLDEN: [&str; 11] = [
     // history
     "019af1d9a2a332",
 ];
+
+/// Nor this one.
+const APP_OF_FORMAT_2: &str = "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0453686f70016401020b636f6d2e6578616d706c650111\
+     507573683a20636f6d2e6578616d706c65020b636f6d2e6578616d706c6510636f6d2e6578616d70\
+     6c652e766f6970029af1d9a2a332fac5dda2a3320208ff000201029af1d9a2a3329af1d9a2a33201\
+     9af1d9a2a332";

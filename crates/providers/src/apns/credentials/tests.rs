@@ -37,9 +37,10 @@ fn fault_of_key(text: &str) -> String {
 fn a_p8_is_read_and_a_key_is_kept_that_signs() {
     let credentials = read(&p8()).unwrap();
     assert_eq!(credentials.topic, "com.example.app");
-    assert_eq!(credentials.key_id, "ABC123DEFG");
-    assert_eq!(credentials.team_id, "DEF123GHIJ");
-    let key = credentials.private_key.reveal();
+    let ApnsProof::Key(key) = &credentials.proof else { panic!("{credentials:?}") };
+    assert_eq!(key.key_id, "ABC123DEFG");
+    assert_eq!(key.team_id, "DEF123GHIJ");
+    let key = key.private_key.reveal();
     assert!(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).is_ok());
 }
 
@@ -103,7 +104,7 @@ fn something_else_in_place_of_a_p8_is_called_by_its_name() {
             "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----",
             "signing request",
         ),
-        (&p12, "certificate (.p12)"),
+        (&p12, "enter it as ios.certificate"),
         (&cer, "certificate (.cer or .pem)"),
         ("0\u{fffd}\u{1}\u{fffd}\u{2}", "binary"),
         (r#"{"type":"service_account"}"#, "service account"),

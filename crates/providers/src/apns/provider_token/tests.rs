@@ -22,28 +22,26 @@ impl ManualClock {
 struct Desk {
     clock: Arc<ManualClock>,
     tokens: ProviderTokens,
-    credentials: ApnsCredentials,
+    credential: Fingerprint,
+    apns_key: ApnsKey,
     key: EcdsaKeyPair,
 }
 
 fn desk() -> Desk {
     let clock = Arc::new(ManualClock(AtomicU64::new(1_700_000_000_000)));
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let credentials = ApnsCredentials {
-        topic: "com.example.app".into(),
+    let apns_key = ApnsKey {
         key_id: "ABC123DEFG".into(),
         team_id: "DEF123GHIJ".into(),
         private_key: Secret::new(key.to_pkcs8v1().unwrap().as_ref().to_vec()),
-        fingerprint: Fingerprint([7; 16]),
-        app: None,
     };
     let tokens = ProviderTokens::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    Desk { clock, tokens, credentials, key }
+    Desk { clock, tokens, credential: Fingerprint([7; 16]), apns_key, key }
 }
 
 impl Desk {
     fn current(&self) -> ProviderToken {
-        self.tokens.current(&self.credentials).unwrap()
+        self.tokens.current(self.credential, &self.apns_key).unwrap()
     }
 
     fn is_current(&self, token: &ProviderToken) -> bool {
@@ -82,22 +80,22 @@ fn a_provider_token_is_renewed_at_50_minutes_and_not_before() {
 fn of_all_who_learn_that_a_token_has_expired_one_has_a_new_one_minted() {
     let desk = desk();
     let first = desk.current();
-    desk.tokens.expired(&desk.credentials, &first);
+    desk.tokens.expired(desk.credential, &desk.apns_key, &first);
     let second = desk.current();
     assert_ne!(second.header, first.header);
-    desk.tokens.expired(&desk.credentials, &first);
+    desk.tokens.expired(desk.credential, &desk.apns_key, &first);
     assert!(desk.is_current(&second));
 }
 
 #[test]
 fn a_new_token_that_is_expired_as_well_is_not_renewed_again_at_once() {
     let desk = desk();
-    desk.tokens.expired(&desk.credentials, &desk.current());
+    desk.tokens.expired(desk.credential, &desk.apns_key, &desk.current());
     let second = desk.current();
-    desk.tokens.expired(&desk.credentials, &second);
+    desk.tokens.expired(desk.credential, &desk.apns_key, &second);
     assert!(desk.is_current(&second));
     desk.clock.advance(1);
-    desk.tokens.expired(&desk.credentials, &second);
+    desk.tokens.expired(desk.credential, &desk.apns_key, &second);
     assert!(!desk.is_current(&second));
 }
 
@@ -106,8 +104,8 @@ fn after_too_many_updates_nothing_is_minted_for_a_while_unless_the_token_gets_to
     let desk = desk();
     let first = desk.current();
     desk.clock.advance(45);
-    desk.tokens.hold(&desk.credentials);
-    desk.tokens.expired(&desk.credentials, &first);
+    desk.tokens.hold(desk.credential);
+    desk.tokens.expired(desk.credential, &desk.apns_key, &first);
     desk.clock.advance(12);
     assert!(desk.is_current(&first), "held at 57 minutes of age");
     desk.clock.advance(1);
@@ -128,11 +126,12 @@ fn tokens_that_nobody_uses_are_forgotten() {
     let with_print = |n: usize| {
         let mut print = [0; 16];
         print[..8].copy_from_slice(&n.to_be_bytes());
-        ApnsCredentials { fingerprint: Fingerprint(print), ..desk.credentials.clone() }
+        Fingerprint(print)
     };
     for round in 0..10 {
         for n in 0..LEAST_TO_SWEEP {
-            desk.tokens.current(&with_print(round * LEAST_TO_SWEEP + n)).unwrap();
+            let credential = with_print(round * LEAST_TO_SWEEP + n);
+            desk.tokens.current(credential, &desk.apns_key).unwrap();
         }
         desk.clock.advance(121);
     }
@@ -143,7 +142,6 @@ fn tokens_that_nobody_uses_are_forgotten() {
 #[test]
 fn a_broken_key_mints_nothing() {
     let desk = desk();
-    let credentials =
-        ApnsCredentials { private_key: Secret::new(vec![1, 2, 3]), ..desk.credentials.clone() };
-    assert_eq!(desk.tokens.current(&credentials).err(), Some(SigningFault));
+    let broken = ApnsKey { private_key: Secret::new(vec![1, 2, 3]), ..desk.apns_key.clone() };
+    assert_eq!(desk.tokens.current(desk.credential, &broken).err(), Some(SigningFault));
 }
