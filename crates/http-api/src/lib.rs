@@ -1,4 +1,4 @@
-//! The service over HTTP/1.1 and HTTP/2 in clear text: the device registration API, the
+//! The service over HTTP/1.1 and HTTP/2, in clear text or under TLS: the device registration API, the
 //! administration, and what an operator's machinery asks (`/healthz`, `/readyz`, `/metrics`).
 //!
 //! Everything HTTP stops here. A request is read into the domain's values or refused with a problem
@@ -22,7 +22,9 @@ mod serve;
 mod settings;
 mod site;
 mod source;
+mod tls;
 
-pub use serve::{bind, serve};
+pub use serve::{bind, serve, serve_tls};
 pub use settings::{Http2Limits, HttpSettings};
 pub use site::{CallbackRules, MetricsText, OperatorRoutes, PublicRoutes, Site};
+pub use tls::{ServerTls, TlsFault};

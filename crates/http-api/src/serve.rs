@@ -1,6 +1,7 @@
 //! The listener: accepts connections, bounds them in number, size and time, and stops in good order.
 
 mod connection;
+mod handshake;
 mod watch;
 
 use std::io;
@@ -20,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::settings::HttpSettings;
 use crate::site::{Server, Site};
+use crate::tls::ServerTls;
 
 pub(crate) use watch::Busy;
 
@@ -51,16 +53,37 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves a site until `stop` is cancelled; then accepts nothing more, lets the requests under way
-/// finish and returns. Who does not want to wait for that drops the future, and the connections with
-/// it.
+/// Serves a site in clear text until `stop` is cancelled; then accepts nothing more, lets the requests
+/// under way finish and returns. Who does not want to wait for that drops the future, and the
+/// connections with it.
 pub async fn serve(
     listener: TcpListener,
     site: Arc<Site>,
     settings: HttpSettings,
     stop: CancellationToken,
 ) {
-    let mut door = Door::new(site, settings, stop.clone());
+    accept(listener, None, site, settings, stop).await;
+}
+
+/// As [`serve`], under TLS.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: ServerTls,
+    site: Arc<Site>,
+    settings: HttpSettings,
+    stop: CancellationToken,
+) {
+    accept(listener, Some(tls), site, settings, stop).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    site: Arc<Site>,
+    settings: HttpSettings,
+    stop: CancellationToken,
+) {
+    let mut door = Door::new(tls, site, settings, stop.clone());
     let mut pause = ACCEPT_PAUSES[0];
     loop {
         let accepted = tokio::select! {
@@ -97,6 +120,7 @@ pub async fn serve(
 
 /// Lets connections in, as many as there is room for.
 struct Door {
+    tls: Option<ServerTls>,
     server: Arc<Server>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     stop: CancellationToken,
@@ -110,8 +134,14 @@ struct Door {
 }
 
 impl Door {
-    fn new(site: Arc<Site>, settings: HttpSettings, stop: CancellationToken) -> Self {
+    fn new(
+        tls: Option<ServerTls>,
+        site: Arc<Site>,
+        settings: HttpSettings,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
+            tls,
             room: Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
             builder: Arc::new(protocols(&settings)),
@@ -129,9 +159,14 @@ impl Door {
         let _ = stream.set_nodelay(true);
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             self.refused_total.increment(1);
-            if let Ok(permit) = Arc::clone(&self.farewells).try_acquire_owned() {
+            // Under TLS that would be no word that anybody understands.
+            if self.tls.is_none()
+                && let Ok(permit) = Arc::clone(&self.farewells).try_acquire_owned()
+            {
                 self.tasks.spawn(async move {
-                    let _ = timeout(FAREWELL_TIMEOUT, bid_farewell(stream)).await;
+                    let mut stream = stream;
+                    let farewell = say_and_hang_up(&mut stream, FAREWELL);
+                    let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
                     drop(permit);
                 });
             }
@@ -142,10 +177,19 @@ impl Door {
         let closed = Closed(self.open.clone());
         let server = Arc::clone(&self.server);
         let builder = Arc::clone(&self.builder);
+        let tls = self.tls.clone();
         // A child of its own: polling it takes no lock that other connections take.
         let stop = self.stop.child_token();
         self.tasks.spawn(async move {
-            connection::run(stream, peer, &builder, server, stop).await;
+            match tls {
+                None => connection::run(stream, peer, &builder, server, stop).await,
+                Some(tls) => {
+                    let shaken = handshake::shake(stream, peer, &tls, &server.settings, &stop);
+                    if let Some(stream) = shaken.await {
+                        connection::run(stream, peer, &builder, server, stop).await;
+                    }
+                }
+            }
             drop((closed, permit));
         });
     }
@@ -177,10 +221,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Tells a peer that there is no room, and waits for it to hang up: closing with its request unread
-/// would take the answer away.
-async fn bid_farewell(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(FAREWELL).await?;
+/// Tells a peer something, and waits for it to hang up: closing with its request unread would take the
+/// answer away. The caller limits the time.
+async fn say_and_hang_up(stream: &mut TcpStream, word: &[u8]) -> io::Result<()> {
+    stream.write_all(word).await?;
     stream.shutdown().await?;
     let mut thrown_away = [0; 1024];
     while stream.read(&mut thrown_away).await? > 0 {}

@@ -17,6 +17,8 @@ pub struct HttpSettings {
     pub header_bytes: usize,
     /// Header lines of a request.
     pub header_count: usize,
+    /// From the beginning of a connection to the end of its TLS handshake.
+    pub tls_handshake_timeout: Duration,
     /// From the first byte of a request to the end of its headers.
     pub header_timeout: Duration,
     /// Bytes of a request's body.
@@ -70,6 +72,7 @@ impl Default for HttpSettings {
             requests_in_flight: 4_096,
             header_bytes: 32 * 1024,
             header_count: 100,
+            tls_handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             body_bytes: 1024 * 1024,
             body_bytes_at_once: 256 * 1024 * 1024,

@@ -5,6 +5,7 @@
 //! started with; [`commands`] are what the command line calls.
 
 pub mod admin_token;
+pub mod certificates;
 pub mod commands;
 pub mod logging;
 pub mod machine;
@@ -13,4 +14,5 @@ pub mod private_file;
 pub mod sealing;
 pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod trial;

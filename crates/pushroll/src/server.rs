@@ -5,29 +5,32 @@ mod start_error;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use pushroll_domain::{CallbackSender, Clock, Random, Store as _};
 use pushroll_engine::{Parts, Service};
 use pushroll_http_api::{
-    CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, Site,
+    CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, ServerTls, Site,
 };
 use pushroll_providers::ProviderClients;
 use pushroll_store_embedded::EmbeddedStore;
 use pushroll_webhook::CallbackClient;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::admin_token::{self, AdminToken};
+use crate::admin_token;
+use crate::certificates;
 use crate::machine::{SystemClock, SystemRandom};
 use crate::metrics;
 use crate::sealing::{AesSealer, KeyId, key_file};
 use crate::settings::{SealingKeySource, Settings, SiblingSettings, Store};
+use crate::tls::KeptTls;
 
 pub use start_error::StartError;
 
@@ -46,10 +49,28 @@ impl Default for Machine {
     }
 }
 
+/// Where a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+impl fmt::Display for Place {
+    /// As a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.address)
+    }
+}
+
 /// A server that accepts requests. Stop it with [`Server::stop`]: one that is dropped goes on in the
 /// background for as long as its runtime does.
 pub struct Server {
-    address: SocketAddr,
+    place: Place,
+    /// The administration's, if it has one of its own.
+    admin: Option<Place>,
     admin_token_file: Option<PathBuf>,
     service: Service,
     providers: Arc<ProviderClients>,
@@ -79,6 +100,10 @@ impl Server {
         // Before the store is made: a fault of the settings leaves nothing behind.
         let providers = Arc::new(ProviderClients::new(&providers, Arc::clone(&machine.clock))?);
         let callbacks: Arc<dyn CallbackSender> = Arc::new(CallbackClient::new(callbacks)?);
+        let tls = match settings.tls.clone() {
+            Some(files) => Some(files.open().await?),
+            None => None,
+        };
 
         let (store, sealer) = open(&settings, &machine).await?;
         let admin_token = admin_token::obtain(
@@ -98,9 +123,13 @@ impl Server {
         .await?;
 
         let stop = CancellationToken::new();
-        let listening =
-            listen(&settings, http, &service, callbacks, &admin_token, &recorder, &stop);
-        let (address, http) = match listening {
+        let allow_http = settings.callbacks.allow_http;
+        let public = PublicRoutes { callbacks: CallbackRules { allow_http, sender: callbacks } };
+        let rendered = recorder.clone();
+        let metrics: MetricsText = Arc::new(move || rendered.render());
+        let operator = OperatorRoutes { admin_token: admin_token.hash, metrics };
+        let listening = listen(&settings, http, tls, public, operator, &service, &stop);
+        let Listening { place, admin, task: http } = match listening {
             Ok(listening) => listening,
             Err(fault) => {
                 service.shut_down(Duration::ZERO).await;
@@ -108,23 +137,38 @@ impl Server {
             }
         };
         let gauges = metrics::keep_gauges(service.clone(), store, recorder, stop.clone());
-        debug!(%address, "listening");
+        let clock = Arc::clone(&machine.clock);
+        let certificates = certificates::watch(service.clone(), clock, stop.clone());
+        debug!(address = %place.address, "listening");
         Ok(Self {
-            address,
+            place,
+            admin,
             admin_token_file: admin_token.file,
             service,
             providers,
             http,
-            gauges: tokio::spawn(gauges),
+            gauges: tokio::spawn(async { drop(tokio::join!(gauges, certificates)) }),
             stop,
             deadline: settings.shutdown.deadline,
         })
     }
 
-    /// Where it listens.
+    /// Where it listens for the API, and for all else if [`Server::admin_place`] is no other.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Where it listens for administration and metrics.
+    #[must_use]
+    pub fn admin_place(&self) -> Place {
+        self.admin.unwrap_or(self.place)
+    }
+
+    /// The address that it listens on for the API.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.place.address
     }
 
     /// The file that holds the admin token; `None` when the settings gave the token itself.
@@ -204,28 +248,74 @@ async fn sealer(
     Ok(AesSealer::new(&key))
 }
 
-/// Opens the listener and serves everything on it.
+/// A socket to listen on, and whether under TLS.
+struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<ServerTls>,
+}
+
+impl Door {
+    fn open(address: SocketAddr, tls: Option<ServerTls>) -> Result<Self, StartError> {
+        let failed = |cause| StartError::Listen { address, cause };
+        let listener = pushroll_http_api::bind(address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, tls })
+    }
+
+    async fn serve(self, site: Site, http: HttpSettings, stop: CancellationToken) {
+        let Self { listener, tls, .. } = self;
+        match tls {
+            None => pushroll_http_api::serve(listener, Arc::new(site), http, stop).await,
+            Some(tls) => {
+                pushroll_http_api::serve_tls(listener, tls, Arc::new(site), http, stop).await;
+            }
+        }
+    }
+}
+
+/// What was opened, and the task that serves it all.
+struct Listening {
+    place: Place,
+    admin: Option<Place>,
+    task: JoinHandle<()>,
+}
+
+/// Opens the listeners and serves everything on them.
 fn listen(
     settings: &Settings,
     http: HttpSettings,
+    tls: Option<KeptTls>,
+    public: PublicRoutes,
+    operator: OperatorRoutes,
     service: &Service,
-    sender: Arc<dyn CallbackSender>,
-    admin_token: &AdminToken,
-    recorder: &PrometheusHandle,
     stop: &CancellationToken,
-) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
-    let failed = |cause| StartError::Listen { address: settings.listen, cause };
-    let listener = pushroll_http_api::bind(settings.listen).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let recorder = recorder.clone();
-    let metrics: MetricsText = Arc::new(move || recorder.render());
-    let site = Site {
-        service: service.clone(),
-        public: Some(PublicRoutes {
-            callbacks: CallbackRules { allow_http: settings.callbacks.allow_http, sender },
-        }),
-        operator: Some(OperatorRoutes { admin_token: admin_token.hash, metrics }),
+) -> Result<Listening, StartError> {
+    let current = tls.as_ref().map(|kept| kept.tls.clone());
+    let door = Door::open(settings.listen, current.clone())?;
+    let place = Place { address: door.address, tls: door.tls.is_some() };
+    let site = |public, operator| Site { service: service.clone(), public, operator };
+    let renewing = async |stop: CancellationToken| match tls {
+        Some(kept) => kept.keep_current(stop).await,
+        None => {}
     };
-    let serving = pushroll_http_api::serve(listener, Arc::new(site), http, stop.clone());
-    Ok((address, tokio::spawn(serving)))
+    let stop = stop.clone();
+    let Some(own) = settings.admin_listener else {
+        let site = site(Some(public), Some(operator));
+        let task = tokio::spawn(async move {
+            tokio::join!(door.serve(site, http, stop.clone()), renewing(stop));
+        });
+        return Ok(Listening { place, admin: None, task });
+    };
+    let admin_door = Door::open(own.listen, current.filter(|_| own.tls))?;
+    let admin = Place { address: admin_door.address, tls: admin_door.tls.is_some() };
+    let (public, operator) = (site(Some(public), None), site(None, Some(operator)));
+    let task = tokio::spawn(async move {
+        tokio::join!(
+            door.serve(public, http.clone(), stop.clone()),
+            admin_door.serve(operator, http, stop.clone()),
+            renewing(stop),
+        );
+    });
+    Ok(Listening { place, admin: Some(admin), task })
 }

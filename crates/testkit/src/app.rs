@@ -77,6 +77,13 @@ impl AppBuilder {
         })
     }
 
+    /// With a push certificate in place of the APNs key.
+    pub fn with_a_certificate(self) -> Self {
+        self.with(|host, body| {
+            body["ios"] = host.simulator().app_body_with_certificate("Shop")["ios"].take();
+        })
+    }
+
     /// With a service account of this project.
     pub fn of_project(self, project: &'static str) -> Self {
         self.with(move |_, body| body["android"]["service_account"]["project_id"] = json!(project))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
-use pushroll::server::{Machine, Server, StartError};
+use pushroll::server::{Machine, Place, Server, StartError};
 use pushroll::settings::{Settings, environment_variable};
 use pushroll_simulator::{Simulator, SimulatorSettings};
 use serde_json::Value;
@@ -36,6 +36,8 @@ struct Running {
     /// `None` when it is a process of its own.
     server: Option<Server>,
     client: Client,
+    /// Of the administration.
+    admin: Client,
 }
 
 /// How a server is started, each time.
@@ -44,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) overrides: Vec<(String, String)>,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) access_token_lifetime: Option<Duration>,
+    pub(crate) tls: bool,
 }
 
 impl Host {
@@ -58,7 +61,14 @@ impl Host {
             clock.takes_along(simulator.controls());
         }
         let simulator = Arc::new(simulator);
+        let tls = plan.tls;
         let host = Self { plan: Mutex::new(plan), running: Mutex::new(None), simulator, dir };
+        if tls {
+            host.renew_certificate();
+            host.set("tls.certificate_file", host.tls_file("pem").display().to_string());
+            host.set("tls.key_file", host.tls_file("key").display().to_string());
+            host.set("tls.check_seconds", "0.05".to_owned());
+        }
         host.start_server().await;
         Arc::new(host)
     }
@@ -91,15 +101,19 @@ impl Host {
             machine.clock = Arc::new(clock);
         }
         let server = there(Server::start_on(settings, machine)).await?;
-        let client = Client::of(server.local_addr());
-        *self.running.lock() = Some(Running { server: Some(server), client });
+        let client_of = |place: Place| match place.tls {
+            false => Client::of(place.address),
+            true => Client::over_tls(place.address, self.simulator.ca_pem()),
+        };
+        let (client, admin) = (client_of(server.place()), client_of(server.admin_place()));
+        *self.running.lock() = Some(Running { server: Some(server), client, admin });
         Ok(())
     }
 
     /// Sends requests to this address from now on.
     pub(crate) fn assume_it_runs_at(&self, address: SocketAddr) {
         let client = Client::of(address);
-        *self.running.lock() = Some(Running { server: None, client });
+        *self.running.lock() = Some(Running { server: None, client, admin: client });
     }
 
     /// Stops the server in good order.
@@ -163,6 +177,22 @@ deadline_seconds = {deadline}
         )
     }
 
+    /// The file of the server's own certificate (`pem`) or its key (`key`).
+    #[must_use]
+    pub fn tls_file(&self, extension: &str) -> PathBuf {
+        self.dir.path().join("server").with_extension(extension)
+    }
+
+    /// Writes another certificate of the simulator's authority, and its key, into the server's files.
+    ///
+    /// # Panics
+    /// When they can't be written.
+    pub fn renew_certificate(&self) {
+        let made = self.simulator.issue_server_certificate(&["127.0.0.1"]).expect("a certificate");
+        std::fs::write(self.tls_file("pem"), made.cert_chain_pem).expect("a file");
+        std::fs::write(self.tls_file("key"), made.key_pem).expect("a file");
+    }
+
     /// Where the store is.
     #[must_use]
     pub fn data_directory(&self) -> PathBuf {
@@ -210,6 +240,15 @@ deadline_seconds = {deadline}
         self.running.lock().as_ref().expect("a running server").client
     }
 
+    /// A client of the administration, which may have a listener of its own.
+    ///
+    /// # Panics
+    /// When the server is stopped.
+    #[must_use]
+    pub fn admin_client(&self) -> Client {
+        self.running.lock().as_ref().expect("a running server").admin
+    }
+
     /// The admin token.
     #[must_use]
     pub const fn admin_token(&self) -> &'static str {
@@ -218,29 +257,29 @@ deadline_seconds = {deadline}
 
     /// A `GET` of the administration, after `/admin/v1`.
     pub fn admin_get(&self, path: &str) -> Request {
-        self.client().get(&format!("/admin/v1{path}")).bearer(ADMIN_TOKEN)
+        self.admin_client().get(&format!("/admin/v1{path}")).bearer(ADMIN_TOKEN)
     }
 
     /// A `POST` of the administration.
     pub fn admin_post(&self, path: &str, body: &Value) -> Request {
-        self.client().post(&format!("/admin/v1{path}"), body).bearer(ADMIN_TOKEN)
+        self.admin_client().post(&format!("/admin/v1{path}"), body).bearer(ADMIN_TOKEN)
     }
 
     /// A `PATCH` of the administration.
     pub fn admin_patch(&self, path: &str, body: &Value) -> Request {
         let target = format!("/admin/v1{path}");
-        self.client().request(http::Method::PATCH, &target).json(body).bearer(ADMIN_TOKEN)
+        self.admin_client().request(http::Method::PATCH, &target).json(body).bearer(ADMIN_TOKEN)
     }
 
     /// A `DELETE` of the administration.
     pub fn admin_delete(&self, path: &str) -> Request {
         let target = format!("/admin/v1{path}");
-        self.client().request(http::Method::DELETE, &target).bearer(ADMIN_TOKEN)
+        self.admin_client().request(http::Method::DELETE, &target).bearer(ADMIN_TOKEN)
     }
 
     /// The sum of a metric's series that carry all of these labels (`name="value"`); zero if there is none.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let answer = self.client().get("/metrics").await.expect(200);
+        let answer = self.admin_client().get("/metrics").await.expect(200);
         answer.text().lines().filter_map(|line| series(line, name, labels)).sum()
     }
 }

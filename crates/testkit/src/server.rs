@@ -38,6 +38,12 @@ impl TestServerBuilder {
         self
     }
 
+    /// Under TLS, with a certificate of the simulator's authority.
+    pub fn under_tls(mut self) -> Self {
+        self.0.tls = true;
+        self
+    }
+
     /// With access tokens that are good for so long.
     pub fn with_access_tokens_for(mut self, lifetime: Duration) -> Self {
         self.0.access_token_lifetime = Some(lifetime);

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -19,13 +19,15 @@ use crate::serve::watch::{Expired, Watch, WatchedIo};
 use crate::site::Server;
 
 /// Serves a connection until it is closed by the peer, by a time-out, or because the server stops.
-pub(super) async fn run(
-    stream: TcpStream,
+pub(super) async fn run<S>(
+    stream: S,
     peer: SocketAddr,
     builder: &auto::Builder<TokioExecutor>,
     server: Arc<Server>,
     stop: CancellationToken,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let watch = Watch::new();
     let io = WatchedIo::new(stream, Arc::clone(&watch));
     let settings = &server.settings;

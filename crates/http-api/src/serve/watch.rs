@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::settings::HttpSettings;
@@ -154,18 +154,18 @@ impl Drop for Busy {
 }
 
 /// A connection's socket, under watch.
-pub(super) struct WatchedIo {
-    inner: TokioIo<TcpStream>,
+pub(super) struct WatchedIo<S> {
+    inner: TokioIo<S>,
     watch: Arc<Watch>,
 }
 
-impl WatchedIo {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+impl<S> WatchedIo<S> {
+    pub(super) fn new(stream: S, watch: Arc<Watch>) -> Self {
         Self { inner: TokioIo::new(stream), watch }
     }
 }
 
-impl Read for WatchedIo {
+impl<S: AsyncRead + Unpin> Read for WatchedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,7 +178,7 @@ impl Read for WatchedIo {
     }
 }
 
-impl WatchedIo {
+impl<S> WatchedIo<S> {
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
         if written.is_pending() {
             self.watch.note_blocked();
@@ -186,7 +186,7 @@ impl WatchedIo {
     }
 }
 
-impl Write for WatchedIo {
+impl<S: AsyncWrite + Unpin> Write for WatchedIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -211,10 +211,16 @@ impl Write for WatchedIo {
         self.inner.is_write_vectored()
     }
 
-    /// Called once everything is written: the peer has taken its answer, or the kernel has.
+    /// Called once everything is written: the peer has taken its answer, or the kernel has. TLS may
+    /// still hold some of it.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch.note_sent();
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if flushed.is_pending() {
+            self.watch.note_blocked();
+        } else {
+            self.watch.note_sent();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

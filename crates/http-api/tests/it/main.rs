@@ -14,3 +14,4 @@ mod running;
 mod status_and_cleanup;
 mod stopping;
 mod time_outs;
+mod tls;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use pushroll_domain::{AppId, OrgId, TokenHash, TokenId};
 use pushroll_engine::{EngineSettings, NewApp, Parts, Service};
 use pushroll_http_api::{
-    CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, Site, bind, serve,
+    CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, ServerTls, Site, bind, serve,
+    serve_tls,
 };
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
@@ -39,6 +40,7 @@ pub struct Setup {
     pub allow_http: bool,
     pub is_public: bool,
     pub is_for_operators: bool,
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for Setup {
@@ -51,6 +53,7 @@ impl Default for Setup {
             allow_http: false,
             is_public: true,
             is_for_operators: true,
+            tls: None,
         }
     }
 }
@@ -113,7 +116,10 @@ impl Setup {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, site, self.http, stop.clone()));
+        let served = match self.tls {
+            None => tokio::spawn(serve(listener, site, self.http, stop.clone())),
+            Some(tls) => tokio::spawn(serve_tls(listener, tls, site, self.http, stop.clone())),
+        };
         let (token_id, token) = (token.record.id, token.token.reveal().to_owned());
         Running { address, store, service, org, app, token_id, token, stop, served }
     }

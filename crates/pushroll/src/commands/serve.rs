@@ -66,7 +66,10 @@ async fn serve(settings: Settings) -> Exit {
         Ok(server) => server,
         Err(fault) => return refuse(&fault, log_format),
     };
-    println!("pushroll is ready on http://{}", server.local_addr());
+    println!("pushroll is ready on {}", server.place());
+    if server.admin_place() != server.place() {
+        println!("administration and metrics are on {}", server.admin_place());
+    }
     if let Some(file) = server.admin_token_file() {
         info!(file = %file.display(), "the admin token is in this file");
     }

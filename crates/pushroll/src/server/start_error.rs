@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::admin_token::AdminTokenError;
 use crate::commands::Exit;
 use crate::sealing::key_file::KeyError;
+use crate::tls::TlsFilesError;
 
 /// Why a server did not start. The message is for the operator.
 #[derive(Debug, Error)]
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The settings of the callbacks can't be used.
     #[error("the settings have a fault: callbacks: {0}")]
     Callbacks(#[from] CallbackSettingsFaults),
+    /// Certificate or key of the listener can't be used.
+    #[error("TLS can't be set up: {0}")]
+    Tls(#[from] TlsFilesError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -60,7 +64,7 @@ impl StartError {
                 OpenError::Corrupt { .. } | OpenError::NewerFormat { .. } | OpenError::Io { .. },
             )
             | Self::Store(_) => Exit::Store,
-            Self::Key(_) | Self::AdminToken(_) => Exit::Secrets,
+            Self::Key(_) | Self::AdminToken(_) | Self::Tls(_) => Exit::Secrets,
             Self::Listen { .. } => Exit::Listen,
         }
     }

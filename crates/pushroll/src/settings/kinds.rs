@@ -9,6 +9,7 @@ use std::time::Duration;
 use figment::value::Value;
 use ipnet::IpNet;
 use pushroll_domain::Secret;
+use pushroll_providers::Proxy;
 use url::Url;
 
 use super::raw::Raw;
@@ -259,6 +260,26 @@ impl Reads<Secret> for SecretText {
 
     fn written(&self, _: &Secret) -> String {
         toml_string("…")
+    }
+}
+
+/// A proxy. Its user and password are never shown.
+pub struct ProxyUrl;
+
+impl Kind for ProxyUrl {
+    fn expects(&self) -> String {
+        "a proxy, like \"http://proxy.example.com:3128\"".to_owned()
+    }
+}
+
+impl Reads<Proxy> for ProxyUrl {
+    fn read(&self, raw: Raw<'_>) -> Result<Proxy, String> {
+        let text = raw.text().map(str::trim).filter(|text| !text.is_empty());
+        Proxy::parse(text.ok_or_else(|| format!("must be {}", self.expects()))?)
+    }
+
+    fn written(&self, value: &Proxy) -> String {
+        toml_string(&value.to_string())
     }
 }
 

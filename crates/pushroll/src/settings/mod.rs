@@ -26,9 +26,13 @@ pub use sections::{
 pub use source::environment_variable;
 pub use table::SettingInfo;
 
-use sections::{AdminKeys, SealingKeys, StoreChoice, StoreKind, TopSettings};
+use sections::{
+    AdminKeys, AdminPlace, SealingKeys, StoreChoice, StoreKind, TlsChoice, TopSettings,
+};
 use source::{ENVIRONMENT_PREFIX, Reader};
 use table::Section;
+
+use crate::tls::TlsFiles;
 
 /// The settings file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "pushroll.toml";
@@ -46,6 +50,10 @@ pub struct Settings {
     pub store: Store,
     /// Where the sealing key comes from.
     pub sealing_key: SealingKeySource,
+    /// Certificate and key of the listeners, if they speak TLS.
+    pub tls: Option<TlsFiles>,
+    /// The listener of administration, metrics and console, if they have one of their own.
+    pub admin_listener: Option<AdminListener>,
     /// Where the admin token comes from.
     pub admin_token: AdminTokenSource,
     /// What callers may ask for.
@@ -93,6 +101,15 @@ pub enum AdminTokenSource {
     File(PathBuf),
     /// It was given.
     Given(Secret),
+}
+
+/// A listener of its own for administration, metrics and console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdminListener {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Whether it speaks TLS if the other listener does.
+    pub tls: bool,
 }
 
 /// How the log is written.
@@ -186,7 +203,9 @@ impl Settings {
             TopSettings::describe,
             StoreChoice::describe,
             EmbeddedStore::describe,
+            TlsChoice::describe,
             SealingKeys::describe,
+            AdminPlace::describe,
             AdminKeys::describe,
             Limits::describe,
             Verification::describe,
@@ -211,6 +230,8 @@ impl Settings {
             strict_tokens: top.strict_tokens,
             store,
             sealing_key: sealing_key(SealingKeys::read(reader), reader),
+            tls: tls_files(TlsChoice::read(reader), reader),
+            admin_listener: admin_listener(&AdminPlace::read(reader)),
             admin_token: admin_token(AdminKeys::read(reader), reader),
             limits: Limits::read(reader),
             verification: Verification::read(reader),
@@ -226,6 +247,11 @@ impl Settings {
     /// What each setting allows alone, and they don't together.
     fn check(&self, reader: &mut Reader) {
         let Self { limits, verification, providers, callbacks, .. } = self;
+        let own = self.admin_listener.map(|admin| admin.listen);
+        if own.is_some_and(|own| own == self.listen && own.port() != 0) {
+            let message = "must be another than listen: leave it out to have all on one".to_owned();
+            reader.fault("admin.listen", message);
+        }
         if limits.by_organization_burst.is_some() && limits.by_organization_per_second.is_none() {
             reader.fault(
                 "limits.by_organization_burst",
@@ -284,6 +310,28 @@ fn sealing_key(keys: SealingKeys, reader: &mut Reader) -> SealingKeySource {
             SealingKeySource::Given(key)
         }
     }
+}
+
+fn tls_files(choice: TlsChoice, reader: &mut Reader) -> Option<TlsFiles> {
+    let check_every = choice.check_every;
+    match (choice.certificate_file, choice.key_file) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, check_every }),
+        (None, None) => None,
+        (Some(_), None) => {
+            let message = "needs tls.key_file beside it".to_owned();
+            reader.fault("tls.certificate_file", message);
+            None
+        }
+        (None, Some(_)) => {
+            let message = "needs tls.certificate_file beside it".to_owned();
+            reader.fault("tls.key_file", message);
+            None
+        }
+    }
+}
+
+fn admin_listener(place: &AdminPlace) -> Option<AdminListener> {
+    place.listen.map(|listen| AdminListener { listen, tls: place.tls })
 }
 
 fn admin_token(keys: AdminKeys, reader: &mut Reader) -> AdminTokenSource {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pushroll_domain::{Secret, SignatureEncoding};
+use pushroll_providers::Proxy;
 use url::Url;
 
 use super::kinds::{
-    ADDRESS, BASE_URL, Choice, Flag, List, Optional, PATH, RANGE, SecretText, TEXT, days, seconds,
-    whole,
+    ADDRESS, BASE_URL, Choice, Flag, List, Optional, PATH, ProxyUrl, RANGE, SecretText, TEXT, days,
+    seconds, whole,
 };
 use super::table::section;
 use super::{LogFormat, LogLevel};
@@ -37,7 +38,8 @@ fn https(text: &str) -> Url {
 section! {
     /// The top of the file.
     pub(super) struct TopSettings in "" {
-        /// The address and port of the listener for the API, the administration, metrics and health.
+        /// The address and port of the listener for the API and health, and for administration, metrics
+        /// and console unless `admin.listen` moves them.
         "listen" listen: SocketAddr = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080), ADDRESS;
         /// Whether a request is answered 400 when its organization, app or API token is unknown; else
         /// it is answered 202 and forgotten. For setting things up.
@@ -92,6 +94,30 @@ section! {
 }
 
 section! {
+    /// TLS of the listeners, before it is checked.
+    pub(super) struct TlsChoice in "tls" {
+        /// The file with the server's certificate, followed by those that lead to its authority, in PEM.
+        /// With it the listeners speak TLS; read again when it changes, without dropping a connection.
+        "certificate_file" certificate_file: Option<PathBuf> = None, Optional(PATH);
+        /// The file with the certificate's private key, in PEM.
+        "key_file" key_file: Option<PathBuf> = None, Optional(PATH);
+        /// How often the two files are looked at for a new certificate.
+        "check_seconds" check_every: Duration = secs(10), seconds(0.05, 86_400.0);
+    }
+}
+
+section! {
+    /// The administration's own listener, before it is checked.
+    pub(super) struct AdminPlace in "admin" {
+        /// An address and port of their own for administration, metrics and console; then they are not
+        /// served on `listen`.
+        "listen" listen: Option<SocketAddr> = None, Optional(ADDRESS);
+        /// Whether that address speaks TLS too, if `tls.certificate_file` is given.
+        "tls" tls: bool = true, Flag;
+    }
+}
+
+section! {
     /// The admin token, before it is checked.
     pub(super) struct AdminKeys in "admin" {
         /// The file with the token for `/admin/v1`. Made, with mode 0600, if it is not there;
@@ -113,6 +139,8 @@ section! {
         "connections" connections: usize = 16_384, whole(1, 10_000_000);
         /// The most requests under way at once; over it a request is answered 503.
         "in_flight_requests" in_flight_requests: usize = 4_096, whole(1, 1_000_000);
+        /// From the beginning of a connection to the end of its TLS handshake.
+        "tls_handshake_timeout_seconds" tls_handshake_timeout: Duration = secs(10), seconds(0.1, 3600.0);
         /// From the first byte of a request to the end of its headers.
         "header_timeout_seconds" header_timeout: Duration = secs(10), seconds(0.1, 3600.0);
         /// From the end of the headers to the end of the body.
@@ -122,7 +150,7 @@ section! {
         /// How long a connection may be quiet between two requests.
         "idle_timeout_seconds" idle_timeout: Duration = secs(75), seconds(0.1, 86_400.0);
         /// Load balancers and reverse proxies whose `Forwarded` and `X-Forwarded-For` headers tell the
-        /// caller's address.
+        /// caller's address: the rightmost in them that is no such proxy itself.
         "trusted_proxies" trusted_proxies: Vec<IpNet> = Vec::new(), List(RANGE);
         /// Requests a second whose API token or admin token is not good, from one address (IPv6: /64), in the long run; over it they are answered 429.
         "bad_tokens_per_second" bad_tokens_per_second: NonZeroU32 = rate(100), whole(1, 1_000_000);
@@ -181,6 +209,9 @@ section! {
         ], List(TEXT);
         /// Certificates (PEM) of authorities that are trusted beside the system's.
         "ca_file" ca_file: Option<PathBuf> = None, Optional(PATH);
+        /// An HTTP proxy through which APNs, FCM and the token endpoints are reached (CONNECT):
+        /// `http://host:port`, or `http://user:password@host:port`. The environment's proxy variables make no difference.
+        "proxy" proxy: Option<Proxy> = None, Optional(ProxyUrl);
         /// The most connections for one app's credentials to one provider.
         "connections_per_app" connections_per_app: usize = 4, whole(1, 1_000);
         /// The most connections in all.

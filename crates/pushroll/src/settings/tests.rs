@@ -58,6 +58,47 @@ fn the_defaults_of_the_program_are_those_of_its_parts() {
 }
 
 #[test]
+fn tls_wants_certificate_and_key_and_the_administration_an_address_of_its_own() {
+    let settings = parse(
+        "listen = '0.0.0.0:443'\n[tls]\ncertificate_file = 'a.pem'\nkey_file = 'a.key'\n\
+         [admin]\nlisten = '127.0.0.1:9000'\n",
+        &[("PUSHROLL_ADMIN__TLS", "false")],
+    )
+    .unwrap();
+    let files = TlsFiles {
+        certificate: "a.pem".into(),
+        key: "a.key".into(),
+        check_every: Duration::from_secs(10),
+    };
+    assert_eq!(settings.tls, Some(files));
+    let listen = "127.0.0.1:9000".parse().unwrap();
+    assert_eq!(settings.admin_listener, Some(AdminListener { listen, tls: false }));
+    let said = only_fault("[tls]\ncertificate_file = 'a.pem'\n", &[]);
+    assert!(said.contains("tls.certificate_file") && said.contains("tls.key_file"), "{said}");
+    let said = only_fault("[tls]\nkey_file = 'a.pem'\n", &[]);
+    assert!(said.contains("needs tls.certificate_file"), "{said}");
+    let said = only_fault("listen = '127.0.0.1:8000'\n[admin]\nlisten = '127.0.0.1:8000'\n", &[]);
+    assert!(said.contains("admin.listen") && said.contains("another than listen"), "{said}");
+}
+
+#[test]
+fn a_proxy_is_read_and_its_password_never_shown() {
+    let with = |text: &str| format!("[providers]\nproxy = '{text}'\n");
+    let settings = parse(&with("http://user:s3cret@proxy.example:3128"), &[]).unwrap();
+    let proxy = settings.providers.proxy.as_ref().unwrap();
+    assert_eq!(proxy.to_string(), "http://proxy.example:3128");
+    let SiblingSettings { providers, .. } = settings.for_siblings();
+    assert!(providers.proxy.is_some());
+    assert!(!format!("{settings:?} {providers:?}").contains("s3cret"));
+    for wrong in ["https://user:s3cret@proxy.example", "user:s3cret@proxy.example:3128", "s3cret"] {
+        let said = only_fault(&with(wrong), &[]);
+        assert!(said.contains("providers.proxy") && !said.contains("s3cret"), "{said}");
+        let said = only_fault("", &[("PUSHROLL_PROVIDERS__PROXY", wrong)]);
+        assert!(said.contains("PUSHROLL_PROVIDERS__PROXY") && !said.contains("s3cret"), "{said}");
+    }
+}
+
+#[test]
 fn the_environment_goes_over_the_file() {
     let file = "listen = '127.0.0.1:1'\n[limits]\nbody_bytes = 2048\n[callbacks]\nports = [8443]\n";
     let settings = parse(

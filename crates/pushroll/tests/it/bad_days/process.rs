@@ -17,6 +17,10 @@ pub struct Process {
     output: PathBuf,
 }
 
+/// Proxies that nobody is behind. Those of the environment must make no difference: with these, no
+/// provider would ever be reached.
+const DEAD_PROXY: &str = "http://127.0.0.1:9";
+
 /// The program, to be given arguments. The environment of the test is no setting.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pushroll"));
@@ -25,6 +29,10 @@ pub fn program() -> Command {
             command.env_remove(name);
         }
     }
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env(name, DEAD_PROXY).env(name.to_uppercase(), DEAD_PROXY);
+    }
+    command.env_remove("no_proxy").env_remove("NO_PROXY");
     command
 }
 
