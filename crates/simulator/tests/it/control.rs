@@ -32,6 +32,17 @@ async fn call_with(simulator: &Simulator, line: &str, body: String) -> (u16, Val
 }
 
 #[tokio::test]
+async fn the_page_about_the_simulator_names_every_route() {
+    let world = a_simulator().await;
+    let (_, body) = call(&world.simulator, "GET /", Value::Null).await;
+    let page = include_str!("../../../../docs/SIMULATOR.md");
+    for route in body["routes"].as_array().expect("routes") {
+        let route = route.as_str().expect("a route");
+        assert!(page.contains(&format!("`{route}`")), "{route}");
+    }
+}
+
+#[tokio::test]
 async fn the_overview_says_where_everything_is_and_lists_the_routes() {
     let world = a_simulator().await;
     let (status, body) = call(&world.simulator, "GET /", Value::Null).await;
