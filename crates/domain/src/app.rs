@@ -1,5 +1,7 @@
 //! Organizations, mobile apps and API tokens, as they are stored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::CertificateFacts;
@@ -85,6 +87,27 @@ pub struct AndroidSide {
     pub service_account: Sealed,
 }
 
+/// That an app's callbacks are tried again until they are taken: at least once instead of at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackRetries {
+    /// For how long after the first attempt; at most [`CallbackRetries::LONGEST_WINDOW`].
+    pub window: Duration,
+}
+
+impl CallbackRetries {
+    /// The longest window, and the one of an app that names none.
+    pub const LONGEST_WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
+}
+
+/// A webhook secret that was replaced: callbacks are signed with it as well until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldWebhookSecret {
+    /// The secret, sealed.
+    pub secret: Sealed,
+    /// From when on it is no longer used.
+    pub ends_at: Timestamp,
+}
+
 /// A mobile app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct App {
@@ -102,6 +125,10 @@ pub struct App {
     pub android: Option<AndroidSide>,
     /// The secret of its Standard Webhooks signatures, sealed.
     pub webhook_secret: Sealed,
+    /// The one before it, while receivers change over.
+    pub old_webhook_secret: Option<OldWebhookSecret>,
+    /// Whether its callbacks are tried again.
+    pub callback_retries: Option<CallbackRetries>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

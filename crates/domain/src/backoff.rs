@@ -24,7 +24,9 @@ impl Tries {
     pub fn and_one(self, now: Timestamp, run: RunId) -> Self {
         Self {
             attempts: self.attempts.saturating_add(1),
-            first_attempt_at: self.first_attempt_at.or(Some(now)),
+            // One that lies ahead was written by a clock that has gone back since: the window
+            // begins anew rather than years from now.
+            first_attempt_at: Some(self.first_attempt_at.map_or(now, |first| first.min(now))),
             last_run: Some(run),
         }
     }
@@ -64,7 +66,7 @@ impl Backoff {
         now: Timestamp,
         random: u64,
     ) -> Option<Timestamp> {
-        let closes = tries.first_attempt_at.unwrap_or(now).plus(self.window);
+        let closes = tries.first_attempt_at.map_or(now, |first| first.min(now)).plus(self.window);
         if now >= closes {
             return None;
         }
@@ -142,6 +144,18 @@ mod tests {
         let tries = tried(9, Duration::from_secs(3590));
         let asked = Some(Duration::from_secs(11));
         assert_eq!(Backoff::default().next_due(&tries, asked, NOW, 0), None);
+    }
+
+    #[test]
+    fn a_first_attempt_that_lies_ahead_begins_the_window_anew() {
+        let ahead = NOW.plus(Duration::from_secs(365 * 24 * 3600));
+        let tries = Tries { first_attempt_at: Some(ahead), ..tried(3, Duration::ZERO) };
+        assert_eq!(tries.and_one(NOW, RunId(1)).first_attempt_at, Some(NOW));
+        let backoff = Backoff::default();
+        let window_over = NOW.plus(backoff.window);
+        assert!(backoff.next_due(&tries, None, NOW, u64::MAX).unwrap() <= window_over);
+        let asked = Some(backoff.window + Duration::from_secs(1));
+        assert_eq!(backoff.next_due(&tries, asked, NOW, 0), None);
     }
 
     #[test]

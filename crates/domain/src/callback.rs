@@ -1,7 +1,6 @@
-//! Telling a caller how a registration ended: what is asked for, what is sent, and its signature.
+//! Telling a caller how a registration ended: what is asked for, and its signature.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -10,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::{Host, Url};
 
-use crate::ids::{AppId, OrgId, RegistrationId};
-use crate::registration::Outcome;
 use crate::secret::{ApiToken, Sealed};
-use crate::time::Timestamp;
 
 /// How a callback's `Signature` is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -103,6 +99,16 @@ impl CallbackOrder {
         Ok((parsed, HostKey(key)))
     }
 
+    /// Host and port of the URL, for operators: path and query may hold secrets of the caller.
+    #[must_use]
+    pub fn receiver(&self) -> String {
+        let Ok(url) = Url::parse(&self.url) else { return String::new() };
+        match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            _ => String::new(),
+        }
+    }
+
     /// The address, if the URL's host is one and not a name.
     #[must_use]
     pub fn literal_address(url: &Url) -> Option<IpAddr> {
@@ -112,80 +118,6 @@ impl CallbackOrder {
             Host::Domain(_) => None,
         }
     }
-}
-
-/// A callback to be made: the registration has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The registration, which is also the `webhook-id`.
-    pub id: RegistrationId,
-    /// The organization.
-    pub org: OrgId,
-    /// The app, whose secret makes the `webhook-signature`.
-    pub app: AppId,
-    /// Where to, and the caller's headers.
-    pub order: CallbackOrder,
-    /// How the registration ended.
-    pub outcome: Outcome,
-    /// When the registration ended.
-    pub ended_at: Timestamp,
-}
-
-/// How much room there is for deliveries.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryRoom {
-    /// The most to hand out now.
-    pub limit: usize,
-    /// The most that may be under way to one host.
-    pub per_host: usize,
-    /// What is under way already.
-    pub under_way: Vec<(HostKey, usize)>,
-}
-
-/// What became of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CallbackResult {
-    /// The attempt was recorded, and its end is not known (yet).
-    Attempted,
-    /// The receiver answered with a status of 2xx.
-    Delivered {
-        /// The status.
-        status: u16,
-    },
-    /// The receiver answered with another status.
-    Answered {
-        /// The status.
-        status: u16,
-    },
-    /// There was no answer, or the address was refused; says why. Never a header of the caller's.
-    Failed {
-        /// Why, in at most 300 characters.
-        reason: String,
-    },
-}
-
-/// A delivery's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryEnd {
-    /// The delivery.
-    pub id: RegistrationId,
-    /// Its app.
-    pub app: AppId,
-    /// Its host.
-    pub host: HostKey,
-    /// What became of it.
-    pub report: CallbackReport,
-}
-
-/// A delivery as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallbackReport {
-    /// What became of it.
-    pub result: CallbackResult,
-    /// When it was attempted.
-    pub at: Timestamp,
-    /// How long it took.
-    pub took: Duration,
 }
 
 #[cfg(test)]
@@ -239,6 +171,17 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn an_operator_sees_host_and_port_of_a_receiver_and_nothing_else() {
+        let receiver = |url: &str| {
+            let (url, headers, signature) = (url.to_owned(), None, String::new());
+            CallbackOrder { url, host: HostKey([0; 8]), signature, headers }.receiver()
+        };
+        assert_eq!(receiver("https://Example.com/key-1?secret=2#3"), "example.com:443");
+        assert_eq!(receiver("http://[2606:4700::1]:8080/"), "[2606:4700::1]:8080");
+        assert_eq!(receiver("no URL"), "");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! All organizations, apps and API tokens in memory: every request is authorized from here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::app::{App, Org, TokenRecord};
@@ -15,6 +15,7 @@ pub struct Directory {
     apps: HashMap<AppId, Arc<App>>,
     tokens: HashMap<TokenHash, Arc<TokenRecord>>,
     tokens_by_id: HashMap<TokenId, Arc<TokenRecord>>,
+    with_callback_retries: Arc<HashSet<AppId>>,
 }
 
 /// What is not known of a request's organization, app and API token.
@@ -44,7 +45,10 @@ impl Directory {
     #[must_use]
     pub fn new(orgs: Vec<Org>, apps: Vec<App>, tokens: Vec<TokenRecord>) -> Self {
         let tokens: Vec<_> = tokens.into_iter().map(Arc::new).collect();
+        let is_retried = |app: &&App| app.callback_retries.is_some() && app.deleted_at.is_none();
+        let with_callback_retries = apps.iter().filter(is_retried).map(|app| app.id).collect();
         Self {
+            with_callback_retries: Arc::new(with_callback_retries),
             orgs: orgs.into_iter().map(|org| (org.id, Arc::new(org))).collect(),
             apps: apps.into_iter().map(|app| (app.id, Arc::new(app))).collect(),
             tokens_by_id: tokens.iter().map(|t| (t.id, Arc::clone(t))).collect(),
@@ -120,6 +124,12 @@ impl Directory {
         sorted(self.apps.values().filter(|app| app.org == org && app.deleted_at.is_none()), |app| {
             app.id
         })
+    }
+
+    /// The apps whose callbacks are tried again.
+    #[must_use]
+    pub fn apps_with_callback_retries(&self) -> Arc<HashSet<AppId>> {
+        Arc::clone(&self.with_callback_retries)
     }
 
     /// The apps that are deleted and not purged yet.

@@ -13,29 +13,37 @@ mod callback;
 mod caller_headers;
 mod certificate;
 mod credentials;
+mod delivery;
 mod device;
 mod directory;
 mod guid;
 mod ids;
 mod ports;
 mod registration;
+mod retry_after;
 mod secret;
 mod time;
 mod user;
 mod verdict;
 
-pub use app::{AndroidSide, App, IosAuth, IosMode, IosSide, Org, TokenRecord};
+pub use app::{
+    AndroidSide, App, CallbackRetries, IosAuth, IosMode, IosSide, OldWebhookSecret, Org,
+    TokenRecord,
+};
 pub use backoff::{Backoff, Tries};
 pub use breaker::{Breaker, BreakerState, Permit, Signal};
 pub use callback::{
-    CallbackOrder, CallbackReport, CallbackResult, CallbackUrlFault, Delivery, DeliveryEnd,
-    DeliveryRoom, HostKey, SignatureEncoding, callback_signature,
+    CallbackOrder, CallbackUrlFault, HostKey, SignatureEncoding, callback_signature,
 };
 pub use caller_headers::{CallerHeaders, CallerHeadersFault};
 pub use certificate::{CertificateEnvironments, CertificateFacts};
 pub use credentials::{
     ApnsCertificate, ApnsCredentials, ApnsKey, ApnsProof, CredentialFault, FcmCredentials,
     Fingerprint,
+};
+pub use delivery::{
+    CallbackAnswer, CallbackReport, CallbackResult, Delivery, DeliveryEnd, DeliveryRecord,
+    DeliveryRoom,
 };
 pub use device::{
     ClaimedToken, Device, DeviceKey, DeviceToken, DeviceTokenFault, Environment, Lane, Platform,
@@ -44,13 +52,14 @@ pub use directory::{Authorization, Directory, Unknown};
 pub use guid::{GuidFault, parse_guid};
 pub use ids::{AppId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
 pub use ports::{
-    Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun, Page, PageRequest, Providers,
-    Random, SealContext, SealFault, Sealer, Store, StoreError,
+    Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun, LongestWaits, Page,
+    PageRequest, Providers, Random, SealContext, SealFault, Sealer, Store, StoreError,
 };
 pub use registration::{
     Accept, CleanUp, Ended, Ending, FailureReason, Finish, Finished, LaneLoad, Outcome, Postpone,
     Registration, RegistrationView, Standing, Status,
 };
+pub use retry_after::retry_after;
 pub use secret::{ApiToken, ApiTokenFault, Sealed, Secret, TokenHash};
 pub use time::Timestamp;
 pub use user::{UserId, UserIdFault, UserKey};

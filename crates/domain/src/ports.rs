@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::app::{App, Org, TokenRecord};
-use crate::callback::{CallbackResult, Delivery, DeliveryEnd, DeliveryRoom};
 use crate::credentials::{ApnsCredentials, CredentialFault, FcmCredentials};
+use crate::delivery::{CallbackAnswer, Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom};
 use crate::device::{Device, DeviceToken, Environment, Lane};
 use crate::directory::Directory;
 use crate::ids::{AppId, OrgId, RegistrationId, TokenId};
@@ -90,6 +90,15 @@ pub struct DeletedApp {
     pub purged: bool,
 }
 
+/// The longest that anything is put off, counted from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongestWaits {
+    /// A registration.
+    pub registration: Duration,
+    /// A callback.
+    pub callback: Duration,
+}
+
 /// Where registrations, devices, outcomes, callbacks and the configuration are kept.
 ///
 /// When a method that changes something returns `Ok`, the change is on stable storage.
@@ -162,19 +171,38 @@ pub trait Store: Send + Sync + 'static {
 
     // --- callbacks ---
 
-    /// Hands out callbacks to be made, the oldest of each host first, hosts in turn, and records their
-    /// attempts before it returns: none of them is ever handed out again.
+    /// Hands out callbacks to be made, and records their attempts before it returns. Of each host those
+    /// that were never attempted come first, then the oldest; hosts take turns.
+    ///
+    /// A callback of an app with retries is kept: it is handed out again at `room.again_at`, with the
+    /// caller's headers and the same id, unless the end of this attempt is noted before. One of any other
+    /// app is never handed out again, and its headers are forgotten.
     async fn begin_deliveries(
         &self,
         room: DeliveryRoom,
         now: Timestamp,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Takes note of what became of deliveries and forgets the callers' headers.
+    /// Takes note of what became of attempts, with the outcome and in the app's delivery log. A
+    /// callback that was kept is due at `retry_at`, or is over and its headers are forgotten; but if it
+    /// has been handed out again meanwhile (its `again_at` is another), it stays as it is.
     async fn end_deliveries(&self, batch: Vec<DeliveryEnd>) -> Result<(), StoreError>;
 
-    /// How many callbacks wait.
+    /// How many callbacks wait, those that are kept for another attempt among them.
     async fn deliveries_waiting(&self) -> Result<u64, StoreError>;
+
+    /// How many callbacks of an app are kept for another attempt: exact for one process, some seconds
+    /// old in a cluster. It must neither wait nor read.
+    fn deliveries_retrying(&self, app: AppId) -> u64;
+
+    /// The attempts of an app that have ended, newest first: those of the time for which outcomes are
+    /// kept, and of these as many of the newest as the store's settings say.
+    async fn deliveries(
+        &self,
+        app: AppId,
+        page: PageRequest,
+        now: Timestamp,
+    ) -> Result<Page<DeliveryRecord>, StoreError>;
 
     // --- what operators ask ---
 
@@ -237,6 +265,14 @@ pub trait Store: Send + Sync + 'static {
     /// Drops outcomes whose time is over, in bounded steps; `true` when there is nothing left to do
     /// for now.
     async fn expire(&self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Makes due now what is due later than anybody can have asked for: it was put there by a clock that
+    /// has gone back since. In bounded steps; `true` when there is nothing left to do for now.
+    async fn bring_forward(
+        &self,
+        now: Timestamp,
+        longest: LongestWaits,
+    ) -> Result<bool, StoreError>;
 
     /// Whether it can take a write now.
     async fn ready(&self) -> Result<(), StoreError>;
@@ -323,9 +359,9 @@ pub struct Callback {
     pub outcome: Outcome,
     /// The body's `Signature`.
     pub signature: String,
-    /// The app's secret for Standard Webhooks signatures (`whsec_…`); `None` leaves
-    /// `webhook-signature` out.
-    pub webhook_secret: Option<Secret>,
+    /// The app's secrets for Standard Webhooks signatures (`whsec_…`), the newest first; with none
+    /// `webhook-signature` is left out.
+    pub webhook_secrets: Vec<Secret>,
     /// The `webhook-timestamp`.
     pub at: Timestamp,
 }
@@ -334,7 +370,7 @@ pub struct Callback {
 #[async_trait]
 pub trait CallbackSender: Send + Sync + 'static {
     /// Sends it once. Never follows a redirect; ends within the configured time-out.
-    async fn send(&self, callback: Callback) -> CallbackResult;
+    async fn send(&self, callback: Callback) -> CallbackAnswer;
 
     /// Why a callback to this literal address would be refused; `None` if it would not.
     fn refuses_address(&self, address: IpAddr) -> Option<String>;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::Tries;
-use crate::callback::{CallbackOrder, CallbackReport};
+use crate::callback::CallbackOrder;
+use crate::delivery::CallbackReport;
 use crate::device::{ClaimedToken, DeviceToken, Environment, Lane, Platform};
 use crate::ids::{AppId, OrgId, RegistrationId, TokenId};
 use crate::time::Timestamp;

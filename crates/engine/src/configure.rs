@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushroll_domain::{
-    AndroidSide, ApiToken, ApnsCredentials, App, AppId, CredentialFault, Credentials,
-    FcmCredentials, Org, OrgId, Platform, SealContext, Sealed, Secret, StoreError, Timestamp,
-    TokenId, TokenRecord,
+    AndroidSide, ApiToken, ApnsCredentials, App, AppId, CallbackRetries, CredentialFault,
+    Credentials, FcmCredentials, Org, OrgId, Platform, SealContext, Sealed, Secret, StoreError,
+    Timestamp, TokenId, TokenRecord,
 };
 use thiserror::Error;
 use tracing::info;
@@ -25,7 +25,6 @@ pub use ios::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosI
 
 /// The field names that sealed credentials are bound to.
 const SERVICE_ACCOUNT: &str = "android.service_account";
-const WEBHOOK_SECRET: &str = "webhook_secret";
 /// The most characters of a name.
 const NAME_CHARS: usize = 200;
 /// The most characters of a description.
@@ -51,6 +50,8 @@ pub struct NewApp {
     pub ios: Option<IosInput>,
     /// FCM.
     pub android: Option<AndroidInput>,
+    /// Whether its callbacks are tried again.
+    pub callback_retries: Option<CallbackRetries>,
 }
 
 /// A change of a part.
@@ -76,6 +77,8 @@ pub struct AppChange {
     pub ios: Change<IosChange>,
     /// FCM.
     pub android: Change<AndroidInput>,
+    /// Whether its callbacks are tried again; in force for those that wait, too.
+    pub callback_retries: Change<CallbackRetries>,
 }
 
 /// A new API token, shown once.
@@ -163,10 +166,7 @@ impl Service {
             Some(ios) => Some(self.ios_side(org, id, ios).await?),
         };
         let android = new.android.map(|side| self.android_side(org, id, &side)).transpose()?;
-        let mut bytes = [0; 32];
-        self.random.fill(&mut bytes);
-        let secret = Secret::new(format!("whsec_{}", STANDARD.encode(bytes)).into_bytes());
-        let context = SealContext { org, app: id, field: WEBHOOK_SECRET };
+        let (secret, sealed) = self.new_webhook_secret(org, id);
         let app = App {
             id,
             org,
@@ -174,7 +174,9 @@ impl Service {
             description,
             ios,
             android,
-            webhook_secret: self.sealer.seal(context, secret.reveal()),
+            webhook_secret: sealed,
+            old_webhook_secret: None,
+            callback_retries: new.callback_retries,
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -217,10 +219,21 @@ impl Service {
             Change::Remove => app.android = None,
             Change::Set(android) => app.android = Some(self.android_side(org, id, &android)?),
         }
+        match change.callback_retries {
+            Change::Keep => {}
+            Change::Remove => app.callback_retries = None,
+            Change::Set(retries) => app.callback_retries = Some(retries),
+        }
+        let app = self.put_changed(app).await?;
+        info!(%org, app = %id, "app changed");
+        Ok(app)
+    }
+
+    /// Stores an app that was changed; in force from now on.
+    pub(crate) async fn put_changed(&self, mut app: App) -> Result<Arc<App>, ConfigureError> {
         app.updated_at = self.clock.now();
         self.store.put_app(app.clone()).await?;
         self.reload().await?;
-        info!(%org, app = %id, "app changed");
         Ok(Arc::new(app))
     }
 
@@ -355,12 +368,6 @@ impl Service {
         }
     }
 
-    /// The app's webhook secret.
-    pub(crate) fn webhook_secret(&self, app: &App) -> Result<Secret, String> {
-        let context = SealContext { org: app.org, app: app.id, field: WEBHOOK_SECRET };
-        self.sealer.open(context, &app.webhook_secret).map_err(|fault| fault.to_string())
-    }
-
     fn android_side(
         &self,
         org: OrgId,
@@ -378,7 +385,7 @@ impl Service {
     }
 }
 
-fn invalid(field: &'static str, message: &str) -> ConfigureError {
+pub(crate) fn invalid(field: &'static str, message: &str) -> ConfigureError {
     ConfigureError::Invalid { field, message: message.to_owned() }
 }
 

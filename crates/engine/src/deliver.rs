@@ -1,15 +1,18 @@
 //! Callbacks: once a registration has ended, its caller is told.
 //!
 //! The store's queue is the truth. An attempt is on record before it is made, so a crash can't make it
-//! twice. Deliveries under way are bounded, in all and for each host; the rest waits in the store.
+//! twice. The callbacks of an app with retries are kept until they are taken or the app's window is
+//! over; after a crash in the middle of an attempt they come back. Deliveries under way are bounded, in
+//! all and for each host, and retries to half of them; the rest waits in the store.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pushroll_domain::{
-    Callback, CallbackReport, CallbackResult, CallerHeaders, Delivery, DeliveryEnd, DeliveryRoom,
-    FailureReason, HostKey, Outcome, SealContext, StoreError,
+    Callback, CallbackAnswer, CallbackReport, CallbackResult, CallerHeaders, Delivery, DeliveryEnd,
+    DeliveryRoom, FailureReason, HostKey, Outcome, SealContext, Secret, StoreError, Timestamp,
 };
 use tokio::sync::Notify;
 use tracing::{debug, error, warn};
@@ -30,7 +33,13 @@ const END_TRIES: u32 = 5;
 #[derive(Default)]
 pub(crate) struct Deliveries {
     wake: Notify,
-    under_way: Mutex<HashMap<HostKey, usize>>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    by_host: HashMap<HostKey, usize>,
+    retries: usize,
 }
 
 impl Deliveries {
@@ -41,24 +50,33 @@ impl Deliveries {
 
     fn room(&self, most: usize, per_host: usize) -> DeliveryRoom {
         let under_way = self.under_way.lock();
-        let free = most.saturating_sub(under_way.values().sum());
+        let free = most.saturating_sub(under_way.by_host.values().sum());
+        // What was attempted before may be on its way to receivers that are down, and a first
+        // attempt is not to wait for them.
+        let most_retries = most.div_ceil(2);
         DeliveryRoom {
             limit: free.min(BEGUN_AT_ONCE),
+            retries: most_retries.saturating_sub(under_way.retries),
             per_host,
-            under_way: under_way.iter().map(|(host, count)| (*host, *count)).collect(),
+            under_way: under_way.by_host.iter().map(|(host, count)| (*host, *count)).collect(),
+            ..DeliveryRoom::default()
         }
     }
 
-    fn begin(&self, host: HostKey) {
-        *self.under_way.lock().entry(host).or_default() += 1;
+    fn begin(&self, delivery: &Delivery) {
+        let mut under_way = self.under_way.lock();
+        *under_way.by_host.entry(delivery.order.host).or_default() += 1;
+        under_way.retries += usize::from(delivery.attempt > 1);
     }
 
-    fn end(&self, host: HostKey) {
+    fn end(&self, delivery: &Delivery) {
         let mut under_way = self.under_way.lock();
-        if let Some(count) = under_way.get_mut(&host) {
+        under_way.retries -= usize::from(delivery.attempt > 1);
+        let host = delivery.order.host;
+        if let Some(count) = under_way.by_host.get_mut(&host) {
             *count -= 1;
             if *count == 0 {
-                under_way.remove(&host);
+                under_way.by_host.remove(&host);
             }
         }
     }
@@ -108,44 +126,63 @@ impl Service {
         if room.limit == 0 || self.store.deliveries_waiting().await? == 0 {
             return Ok(0);
         }
-        let begun = self.store.begin_deliveries(room, self.clock.now()).await?;
+        let now = self.clock.now();
+        let room = DeliveryRoom {
+            with_retries: self.directory().apps_with_callback_retries(),
+            again_at: now.plus(limits.lost_after),
+            ..room
+        };
+        let begun = self.store.begin_deliveries(room, now).await?;
         let count = begun.len();
         for delivery in begun {
-            self.deliveries.begin(delivery.order.host);
+            self.deliveries.begin(&delivery);
             let service = self.clone();
-            self.tasks.spawn(async move { service.deliver_one(delivery).await });
+            self.tasks.spawn(async move { service.deliver_one(Arc::new(delivery)).await });
         }
         Ok(count)
     }
 
-    async fn deliver_one(self, delivery: Delivery) {
+    async fn deliver_one(self, delivery: Arc<Delivery>) {
         let at = self.clock.now();
-        let result = match self.open(&delivery) {
+        let answer = match self.open(&delivery) {
             Ok(callback) => self.callbacks.send(callback).await,
-            Err(reason) => CallbackResult::Failed { reason },
-        };
-        let took = self.clock.now().since(at);
-        let name = match &result {
-            CallbackResult::Attempted => "attempted",
-            CallbackResult::Delivered { .. } => "delivered",
-            CallbackResult::Answered { .. } => "refused",
-            CallbackResult::Failed { .. } => "failed",
-        };
-        metrics::counter!("pushroll_callbacks_total", "result" => name).increment(1);
-        match &result {
-            CallbackResult::Delivered { .. } | CallbackResult::Attempted => {}
-            CallbackResult::Answered { status } => {
-                warn!(registration = %delivery.id, app = %delivery.app, status, "callback not taken");
+            Err(reason) => {
+                let result = CallbackResult::Failed { reason };
+                // Whoever runs this may put it right: another key, say.
+                CallbackAnswer { result, retry_after: None, is_hopeless: false }
             }
-            CallbackResult::Failed { reason } => {
-                warn!(registration = %delivery.id, app = %delivery.app, reason, "callback failed");
-            }
-        }
-        let host = delivery.order.host;
-        let report = CallbackReport { result, at, took };
-        self.end_delivery(DeliveryEnd { id: delivery.id, app: delivery.app, host, report }).await;
-        self.deliveries.end(host);
+        };
+        let now = self.clock.now();
+        let retry_at = self.next_attempt(&delivery, &answer, now);
+        note(&delivery, &answer.result, retry_at.is_some());
+        let report = CallbackReport { result: answer.result, at, took: now.since(at) };
+        let end = DeliveryEnd { delivery: Arc::clone(&delivery), report, retry_at };
+        self.end_delivery(end).await;
+        self.deliveries.end(&delivery);
         self.deliveries.wake();
+    }
+
+    /// When the app wants it tried again.
+    fn next_attempt(
+        &self,
+        delivery: &Delivery,
+        answer: &CallbackAnswer,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let retries = self.directory().app(delivery.app)?.callback_retries?;
+        let limits = &self.settings.callbacks;
+        let random = self.random.u64();
+        let next = delivery.next_attempt(answer, retries, limits.retry_waits, now, random)?;
+        // It counts itself.
+        if self.store.deliveries_retrying(delivery.app) > limits.retrying_per_app {
+            metrics::counter!("pushroll_callback_retries_dropped_total").increment(1);
+            warn!(
+                registration = %delivery.id, app = %delivery.app,
+                "callback given up: too many of the app wait for another attempt"
+            );
+            return None;
+        }
+        Some(next)
     }
 
     /// Opens what is sealed.
@@ -168,22 +205,19 @@ impl Service {
             headers,
             outcome: delivery.outcome,
             signature: delivery.order.signature.clone(),
-            webhook_secret: self.signing_secret(delivery)?,
+            webhook_secrets: self.signing_secrets(delivery)?,
             at: self.clock.now(),
         })
     }
 
-    /// The app's secret; none when the caller had no good token for the app, or the app is gone.
-    fn signing_secret(
-        &self,
-        delivery: &Delivery,
-    ) -> Result<Option<pushroll_domain::Secret>, String> {
+    /// The app's secrets; none when the caller had no good token for the app, or the app is gone.
+    fn signing_secrets(&self, delivery: &Delivery) -> Result<Vec<Secret>, String> {
         if delivery.outcome == Outcome::Failed(FailureReason::ApiTokenNotValid) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let directory = self.directory();
         let app = directory.app_even_if_deleted(delivery.app);
-        app.map(|app| self.webhook_secret(app)).transpose()
+        app.map_or(Ok(Vec::new()), |app| self.webhook_secrets(app, self.clock.now()))
     }
 
     async fn end_delivery(&self, end: DeliveryEnd) {
@@ -200,6 +234,30 @@ impl Service {
                     return debug!(%cause, "the end of a callback was not recorded");
                 }
             }
+        }
+    }
+}
+
+/// Tells metrics and the log what became of an attempt.
+fn note(delivery: &Delivery, result: &CallbackResult, again: bool) {
+    let name = match result {
+        CallbackResult::Attempted => "attempted",
+        CallbackResult::Delivered { .. } => "delivered",
+        CallbackResult::Answered { .. } => "refused",
+        CallbackResult::Failed { .. } => "failed",
+    };
+    metrics::counter!("pushroll_callbacks_total", "result" => name).increment(1);
+    if delivery.attempt > 1 {
+        metrics::counter!("pushroll_callback_retries_total", "result" => name).increment(1);
+    }
+    let Delivery { id, app, attempt, .. } = delivery;
+    match result {
+        CallbackResult::Delivered { .. } | CallbackResult::Attempted => {}
+        CallbackResult::Answered { status } => {
+            warn!(registration = %id, %app, attempt, again, status, "callback not taken");
+        }
+        CallbackResult::Failed { reason } => {
+            warn!(registration = %id, %app, attempt, again, reason, "callback failed");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What operators ask: which devices has this user, and what happened to his registrations.
 
 use pushroll_domain::{
-    AppId, Device, Page, PageRequest, RegistrationId, RegistrationView, StoreError, UserId,
+    AppId, DeliveryRecord, Device, Page, PageRequest, RegistrationId, RegistrationView, StoreError,
+    UserId,
 };
 use thiserror::Error;
 
@@ -40,6 +41,18 @@ impl Service {
         page: PageRequest,
     ) -> Result<Page<RegistrationView>, InspectError> {
         Ok(self.store.registrations_of_user(app, user, page, self.clock.now()).await?)
+    }
+
+    /// What became of an app's callbacks, newest first.
+    ///
+    /// # Errors
+    /// When the store can't answer.
+    pub async fn deliveries_of(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<DeliveryRecord>, InspectError> {
+        Ok(self.store.deliveries(app, page, self.clock.now()).await?)
     }
 
     /// One registration of an app, if it is pending, failed or tracked.

@@ -15,6 +15,7 @@ mod service;
 mod settings;
 mod sweep;
 mod verify;
+mod webhook_secret;
 
 pub use certificates::{CertificateReport, ExpiryNotice};
 pub use clean_up::{CleanUpError, CleanUpItem};
@@ -29,3 +30,4 @@ pub use report_status::StatusError;
 pub use service::{Parts, Service};
 pub use settings::{CallbackLimits, EngineSettings, RateLimit, RequestLimits, VerificationLimits};
 pub use verify::LaneReport;
+pub use webhook_secret::{OLD_SECRET_FOR, OLD_SECRET_FOR_AT_MOST};

@@ -1,8 +1,9 @@
 //! Every limit of the engine, by name and with its unit.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use pushroll_domain::{Backoff, SignatureEncoding};
+use pushroll_domain::{Backoff, CallbackRetries, SignatureEncoding};
 
 /// A rate: so many a second, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,12 @@ pub struct CallbackLimits {
     pub under_way: usize,
     /// Callbacks under way to one host and port.
     pub under_way_per_host: usize,
+    /// When an attempt counts as lost whose end was never noted: after more than a callback can take.
+    pub lost_after: Duration,
+    /// How long to wait between attempts, in apps with retries; the window is the app's own.
+    pub retry_waits: Backoff,
+    /// The most callbacks of an app that wait for another attempt; those beyond are given up.
+    pub retrying_per_app: u64,
     /// How the body's `Signature` is written.
     pub signature_encoding: SignatureEncoding,
 }
@@ -102,6 +109,13 @@ impl Default for EngineSettings {
             callbacks: CallbackLimits {
                 under_way: 256,
                 under_way_per_host: 32,
+                lost_after: Duration::from_secs(60),
+                retry_waits: Backoff {
+                    base: Duration::from_secs(10),
+                    longest: Duration::from_secs(3 * 3600),
+                    window: CallbackRetries::LONGEST_WINDOW,
+                },
+                retrying_per_app: 100_000,
                 signature_encoding: SignatureEncoding::Base64,
             },
         }

@@ -2,6 +2,7 @@
 //! devices and registrations. Every answer to it is guarded by the admin token.
 
 mod apps;
+mod callbacks;
 mod inspect;
 mod object;
 mod orgs;
@@ -52,6 +53,9 @@ pub(crate) enum Operation {
     ListDevices(OrgId, AppId),
     ListRegistrations(OrgId, AppId),
     ShowRegistration(OrgId, AppId, RegistrationId),
+    ListDeliveries(OrgId, AppId),
+    RotateWebhookSecret(OrgId, AppId),
+    EndOldWebhookSecret(OrgId, AppId),
 }
 
 /// Whether the request carries the admin token.
@@ -142,6 +146,13 @@ impl Operation {
                     .map_err(|_| refusal::not_found("registration"))?;
                 get(Self::ShowRegistration(org, app, id))
             }
+            ["deliveries"] => get(Self::ListDeliveries(org, app)),
+            ["webhook-secret", "rotate"] => choose(method, "POST", |method| {
+                (*method == Method::POST).then_some(Self::RotateWebhookSecret(org, app))
+            }),
+            ["webhook-secret", "old"] => choose(method, "DELETE", |method| {
+                (*method == Method::DELETE).then_some(Self::EndOldWebhookSecret(org, app))
+            }),
             _ => Err(nothing_here()),
         }
     }
@@ -202,6 +213,13 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
         }
         Operation::ShowRegistration(org, app, id) => {
             inspect::registration(service, org, app, id).await
+        }
+        Operation::ListDeliveries(org, app) => callbacks::deliveries(service, org, app, call).await,
+        Operation::RotateWebhookSecret(org, app) => {
+            callbacks::rotate_secret(service, org, app, call).await
+        }
+        Operation::EndOldWebhookSecret(org, app) => {
+            callbacks::end_old_secret(service, org, app).await
         }
     }
 }

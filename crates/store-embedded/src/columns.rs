@@ -33,10 +33,14 @@ pub(crate) enum Column {
     Devices,
     /// Callbacks to be made, by host.
     Callbacks,
+    /// Callbacks that were attempted and are kept for another attempt, by the time of it.
+    Retries,
+    /// The log of what became of each app's callbacks.
+    Deliveries,
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Config,
         Self::Queue,
@@ -46,6 +50,8 @@ impl Column {
         Self::History,
         Self::Devices,
         Self::Callbacks,
+        Self::Retries,
+        Self::Deliveries,
     ];
 
     /// The name of the column family, part of the format.
@@ -60,6 +66,8 @@ impl Column {
             Self::History => "history",
             Self::Devices => "devices",
             Self::Callbacks => "callbacks",
+            Self::Retries => "retries",
+            Self::Deliveries => "deliveries",
         }
     }
 
@@ -67,7 +75,13 @@ impl Column {
     const fn by_user(self) -> bool {
         match self {
             Self::Pending | Self::Marks | Self::History | Self::Devices => true,
-            Self::Meta | Self::Config | Self::Queue | Self::Outcomes | Self::Callbacks => false,
+            Self::Meta
+            | Self::Config
+            | Self::Queue
+            | Self::Outcomes
+            | Self::Callbacks
+            | Self::Retries
+            | Self::Deliveries => false,
         }
     }
 
@@ -79,8 +93,13 @@ impl Column {
     /// Whether rows are written to be deleted soon.
     const fn is_queue(self) -> bool {
         match self {
-            Self::Queue | Self::Pending | Self::Marks | Self::Callbacks => true,
-            Self::Meta | Self::Config | Self::Outcomes | Self::History | Self::Devices => false,
+            Self::Queue | Self::Pending | Self::Marks | Self::Callbacks | Self::Retries => true,
+            Self::Meta
+            | Self::Config
+            | Self::Outcomes
+            | Self::History
+            | Self::Devices
+            | Self::Deliveries => false,
         }
     }
 }
@@ -162,7 +181,7 @@ fn options(
         options.set_level_zero_file_num_compaction_trigger(QUEUE_TABLES);
         options.add_compact_on_deletion_collector_factory(DELETION_WINDOW, DELETION_TRIGGER, 0.0);
     }
-    if matches!(column, Column::Outcomes | Column::History) {
+    if matches!(column, Column::Outcomes | Column::History | Column::Deliveries) {
         let filter = DropsEnded::new(settings.outcome_retention, Arc::clone(clock));
         options.set_compaction_filter_factory(filter);
         options.set_periodic_compaction_seconds(retention::sweep_secs(settings.outcome_retention));

@@ -7,20 +7,24 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pushroll_domain::{Clock, Lane, RegistrationId, StoreError};
+use pushroll_domain::{AppId, Clock, Lane, RegistrationId, StoreError};
 use rocksdb::{Cache, DB, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBufferManager};
 use thiserror::Error;
 
 use crate::columns::{self, Column, Columns};
 use crate::group::Memory;
 use crate::keys;
+use crate::retrying::{RetryChange, Retrying};
 use crate::rows;
 use crate::settings::EmbeddedSettings;
 use crate::shared;
 use crate::wal;
 
 /// The format of the data directory that this version reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The oldest format that this version brings up to date: it lacks the rows of retries and of the
+/// delivery log, and so does whoever wrote it.
+const OLDEST_FORMAT: u32 = 1;
 const FORMAT_KEY: &[u8] = b"format";
 /// RocksDB's directory in the data directory.
 const ENGINE_DIR: &str = "rocksdb";
@@ -90,6 +94,8 @@ pub(crate) struct Found {
     pub(crate) still_pending: HashSet<RegistrationId>,
     /// What the writer keeps in memory.
     pub(crate) memory: Memory,
+    /// Callbacks that are kept for another attempt.
+    pub(crate) retrying: Retrying,
 }
 
 /// An open engine.
@@ -241,19 +247,23 @@ fn check_format(path: &Path, db: &DB) -> Result<bool, OpenError> {
     match format_of(path, db)? {
         Some(FORMAT) => Ok(false),
         Some(found) if found > FORMAT => Err(newer(path, found)),
+        Some(found) if found >= OLDEST_FORMAT => {
+            tracing::info!(from = found, to = FORMAT, "the store is brought to a newer format");
+            write_format(path, db).map(|()| false)
+        }
         Some(found) => Err(corrupt(path, format!("its format is {found}"))),
         None if db.latest_sequence_number() > 0 => {
             Err(corrupt(path, "it does not say its format".into()))
         }
-        None => {
-            let meta = meta(path, db)?;
-            let mut options = rocksdb::WriteOptions::default();
-            options.set_sync(true);
-            db.put_cf_opt(meta, FORMAT_KEY, FORMAT.to_be_bytes(), &options)
-                .map_err(|e| fault(path, &e))?;
-            Ok(true)
-        }
+        None => write_format(path, db).map(|()| true),
     }
+}
+
+fn write_format(path: &Path, db: &DB) -> Result<(), OpenError> {
+    let mut options = rocksdb::WriteOptions::default();
+    options.set_sync(true);
+    db.put_cf_opt(meta(path, db)?, FORMAT_KEY, FORMAT.to_be_bytes(), &options)
+        .map_err(|e| fault(path, &e))
 }
 
 fn meta<'db>(path: &Path, db: &'db DB) -> Result<&'db rocksdb::ColumnFamily, OpenError> {
@@ -285,16 +295,32 @@ fn count(db: &DB, taken: &HashSet<RegistrationId>) -> Result<Found, StoreError> 
         }
         Ok(())
     })?;
-    for_each(db, columns, Column::Callbacks, |key, _| {
+    let mut retries = Vec::new();
+    for_each(db, columns, Column::Callbacks, |key, value| {
         let key = key.try_into().map_err(|_| rows::corrupt("callback"))?;
         found.memory.callbacks.added(&key);
+        if keys::is_again(&key) {
+            retries.push(RetryChange::Kept(app_of_callback(&key, value)?));
+        }
         Ok(())
     })?;
+    for_each(db, columns, Column::Retries, |key, value| {
+        let (due, ..) = keys::retry_parts(key).ok_or_else(|| rows::corrupt("callback"))?;
+        retries.push(RetryChange::Kept(app_of_callback(key, value)?));
+        retries.push(RetryChange::PutAway(due));
+        Ok(())
+    })?;
+    found.retrying.after_commit(&retries);
     for_each(db, columns, Column::Marks, |_, _| {
         found.memory.marks += 1;
         Ok(())
     })?;
     Ok(found)
+}
+
+fn app_of_callback(key: &[u8], value: &[u8]) -> Result<AppId, StoreError> {
+    let id = keys::id_of(key).ok_or_else(|| rows::corrupt("callback"))?;
+    rows::decode_delivery(id, value).map(|delivery| delivery.app)
 }
 
 /// Blocks are read ahead in pieces of this size at the scan of an opening.

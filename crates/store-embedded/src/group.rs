@@ -14,6 +14,7 @@ use crate::deliveries::Waiting;
 use crate::hands::Change;
 use crate::health::fault_of;
 use crate::keys::{self, CallbackKey};
+use crate::retrying::RetryChange;
 
 /// What only the writer knows, rebuilt at every opening.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub(crate) enum Effect {
     CallbackFloor(CallbackKey),
     /// A host had its turn.
     HostServed(HostKey),
+    /// What happened to a callback that is kept for another attempt.
+    Retry(RetryChange),
     /// A cleanup is marked.
     Marked,
     /// A cleanup's mark has been removed.

@@ -134,6 +134,45 @@ pub(crate) fn callback(host: HostKey, ended_at: Timestamp, id: RegistrationId) -
     joined([&host.0, &ended_at.as_millis().to_be_bytes(), id.as_bytes()])
 }
 
+/// Set in the time of a callback's key when it was attempted before: of each host these come last.
+const ATTEMPTED: u64 = 1 << 63;
+
+/// A callback that was attempted before and is due again.
+pub(crate) fn callback_again(host: HostKey, due: Timestamp, id: RegistrationId) -> CallbackKey {
+    callback(host, Timestamp::from_millis(due.as_millis() | ATTEMPTED), id)
+}
+
+pub(crate) fn is_again(key: &CallbackKey) -> bool {
+    key[8] & 0x80 != 0
+}
+
+pub(crate) type RetryKey = [u8; 32];
+
+/// A callback that is kept until it is due again.
+pub(crate) fn retry(due: Timestamp, host: HostKey, id: RegistrationId) -> RetryKey {
+    joined([&due.as_millis().to_be_bytes(), &host.0, id.as_bytes()])
+}
+
+/// The due time and the host in the key of a callback that is kept.
+pub(crate) fn retry_parts(key: &[u8]) -> Option<(Timestamp, HostKey, RegistrationId)> {
+    let due = key.get(..8)?.try_into().ok()?;
+    let host = key.get(8..16)?.try_into().ok()?;
+    Some((Timestamp::from_millis(u64::from_be_bytes(due)), HostKey(host), id_of(key)?))
+}
+
+pub(crate) type LogKey = [u8; 24];
+
+/// An entry of an app's delivery log, by its number.
+pub(crate) fn log_entry(app: AppId, number: u64) -> LogKey {
+    joined([app.as_bytes(), &number.to_be_bytes()])
+}
+
+/// The number in the key of an entry of this app's log.
+pub(crate) fn log_number(app: AppId, key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(app.as_bytes().as_slice())?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
+}
+
 pub(crate) fn callback_host(key: &CallbackKey) -> HostKey {
     let mut host = [0; 8];
     host.copy_from_slice(&key[..8]);

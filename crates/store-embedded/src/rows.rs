@@ -12,6 +12,7 @@ mod answer;
 pub(crate) mod codes;
 mod config;
 mod delivery;
+mod delivery_record;
 mod device;
 mod mark;
 mod outcome;
@@ -22,37 +23,47 @@ pub(crate) use config::{
     decode_app, decode_org, decode_token, encode_app, encode_org, encode_token,
 };
 pub(crate) use delivery::{decode_delivery, encode_delivery};
+pub(crate) use delivery_record::{decode_delivery_record, encode_delivery_record};
 pub(crate) use device::{decode_device, encode_device, registered_by};
 pub(crate) use mark::{decode_mark, encode_mark};
 pub(crate) use outcome::{decode_outcome, encode_history, encode_outcome, ended_at, status};
 pub(crate) use pending::{PendingRow, decode_pending, encode_pending};
 pub(crate) use registration::{decode_registration, encode_registration};
 
-/// The version of each kind of row, where its own file does not say more.
+/// The first version of each kind of row.
 const VERSION: u8 = 1;
+/// The first version and more behind it, for the kinds that have grown. A row that needs nothing of
+/// what is new is still written in the first version.
+const VERSION_WITH_MORE: u8 = 2;
 
 fn encode(row: &impl Serialize, capacity: usize) -> Vec<u8> {
-    encode_as(VERSION, row, capacity)
-}
-
-fn encode_as(version: u8, row: &impl Serialize, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
-    bytes.push(version);
-    // Rows have no maps and no sequences of unknown length, so writing to memory can't fail.
+    bytes.push(VERSION);
+    // Rows have no maps, and sequences whose length is known, so writing to memory can't fail.
     postcard::to_extend(row, bytes).expect("a row can be written")
 }
 
-fn decode<'a, T: Deserialize<'a>>(kind: &'static str, bytes: &'a [u8]) -> Result<T, StoreError> {
-    decode_up_to(VERSION, kind, bytes)
+fn encode_with_more(row: &impl Serialize, more: &impl Serialize, capacity: usize) -> Vec<u8> {
+    let mut bytes = encode(row, capacity);
+    bytes[0] = VERSION_WITH_MORE;
+    postcard::to_extend(more, bytes).expect("a row can be written")
 }
 
-/// Reads a row whose later versions, up to this one, only add to what the first can say.
-fn decode_up_to<'a, T: Deserialize<'a>>(
-    newest: u8,
+/// Reads a row of either version, and what the second has more.
+fn decode_with_more<'a, T: Deserialize<'a>, M: Deserialize<'a>>(
     kind: &'static str,
     bytes: &'a [u8],
-) -> Result<T, StoreError> {
-    let (row, rest) = take(newest, kind, bytes)?;
+) -> Result<(T, Option<M>), StoreError> {
+    let Some((&VERSION_WITH_MORE, row)) = bytes.split_first() else {
+        return decode(kind, bytes).map(|row| (row, None));
+    };
+    let (row, rest) = postcard::take_from_bytes(row).map_err(|_| corrupt(kind))?;
+    let (more, rest) = postcard::take_from_bytes(rest).map_err(|_| corrupt(kind))?;
+    if rest.is_empty() { Ok((row, Some(more))) } else { Err(corrupt(kind)) }
+}
+
+fn decode<'a, T: Deserialize<'a>>(kind: &'static str, bytes: &'a [u8]) -> Result<T, StoreError> {
+    let (row, rest) = decode_first(kind, bytes)?;
     if rest.is_empty() { Ok(row) } else { Err(corrupt(kind)) }
 }
 
@@ -61,20 +72,10 @@ fn decode_first<'a, T: Deserialize<'a>>(
     kind: &'static str,
     bytes: &'a [u8],
 ) -> Result<(T, &'a [u8]), StoreError> {
-    take(VERSION, kind, bytes)
-}
-
-fn take<'a, T: Deserialize<'a>>(
-    newest: u8,
-    kind: &'static str,
-    bytes: &'a [u8],
-) -> Result<(T, &'a [u8]), StoreError> {
     match bytes.split_first() {
-        Some((&version, row)) if (VERSION..=newest).contains(&version) => {
-            postcard::take_from_bytes(row).map_err(|_| corrupt(kind))
-        }
+        Some((&VERSION, row)) => postcard::take_from_bytes(row).map_err(|_| corrupt(kind)),
         Some((&other, _)) => Err(StoreError::Corrupt(format!(
-            "a {kind} row has encoding {other}; this version of pushroll knows {newest}"
+            "a {kind} row has encoding {other}; this version of pushroll knows {VERSION}"
         ))),
         None => Err(corrupt(kind)),
     }

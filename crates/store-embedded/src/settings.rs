@@ -31,6 +31,9 @@ pub struct EmbeddedSettings {
     pub commit_max_bytes: usize,
     /// How long outcomes are kept. Default 7 days.
     pub outcome_retention: Duration,
+    /// How many attempts of each app's callbacks its delivery log keeps, for as long as outcomes are
+    /// kept. Default 10,000.
+    pub deliveries_logged: u64,
     /// The wait before the first try to reopen after a failed write; doubled from try to try.
     /// Default 100 ms.
     pub reopen_first_wait: Duration,
@@ -53,6 +56,7 @@ impl EmbeddedSettings {
             commit_max_items: 4_096,
             commit_max_bytes: 8 * MIB,
             outcome_retention: Duration::from_secs(7 * 24 * 3600),
+            deliveries_logged: 10_000,
             reopen_first_wait: Duration::from_millis(100),
             reopen_longest_wait: Duration::from_secs(10),
         }

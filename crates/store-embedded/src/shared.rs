@@ -11,7 +11,9 @@ use crate::columns::Columns;
 use crate::hands::Hands;
 use crate::health::Health;
 use crate::loads::Loads;
+use crate::log::LogNumbers;
 use crate::retention::Kept;
+use crate::retrying::Retrying;
 use crate::settings::EmbeddedSettings;
 
 /// Shared by the writer and everybody who asks.
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) hands: Hands,
     pub(crate) loads: Loads,
     pub(crate) callbacks_waiting: AtomicU64,
+    pub(crate) retrying: Retrying,
+    pub(crate) log: LogNumbers,
 }
 
 impl Shared {

@@ -9,10 +9,10 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use pushroll_domain::{
-    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRoom, Device,
-    Directory, Finish, Finished, Lane, LaneLoad, Org, OrgId, Page, PageRequest, Postpone,
-    Registration, RegistrationId, RegistrationView, Standing, Status, Store, StoreError, Timestamp,
-    TokenId, TokenRecord, UserId,
+    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord,
+    DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId,
+    Page, PageRequest, Postpone, Registration, RegistrationId, RegistrationView, Standing, Status,
+    Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
 };
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -26,6 +26,7 @@ use crate::hands::{Hand, Hands, Place};
 use crate::health::{Health, fault_of, unavailable};
 use crate::keys;
 use crate::loads::Loads;
+use crate::log::{self, LogNumbers};
 use crate::meters::Meters;
 use crate::read;
 use crate::settings::EmbeddedSettings;
@@ -64,6 +65,8 @@ impl EmbeddedStore {
         let room = Arc::new(Semaphore::new(items.clamp(1, Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared {
             callbacks_waiting: AtomicU64::new(memory.callbacks.total()),
+            retrying: opened.found.retrying,
+            log: LogNumbers::default(),
             clock,
             engine: RwLock::new(Some(opened.db)),
             health: Health::open(),
@@ -355,6 +358,9 @@ impl Store for EmbeddedStore {
         room: DeliveryRoom,
         now: Timestamp,
     ) -> Result<Vec<Delivery>, StoreError> {
+        if self.shared.retrying.may_be_due(now) {
+            self.commit(apply::MOVED_AT_ONCE, move |group| apply::let_in(group, now)).await?;
+        }
         if self.shared.callbacks_waiting.load(Ordering::Relaxed) == 0 {
             return self.shared.health.check().map(|()| Vec::new());
         }
@@ -362,12 +368,35 @@ impl Store for EmbeddedStore {
     }
 
     async fn end_deliveries(&self, batch: Vec<DeliveryEnd>) -> Result<(), StoreError> {
-        self.commit(batch.len(), |group| apply::end_deliveries(group, batch)).await
+        let shared = Arc::clone(&self.shared);
+        self.commit(batch.len(), move |group| {
+            let logged = shared.settings.deliveries_logged;
+            apply::end_deliveries(group, &shared.log, batch, logged)
+        })
+        .await
     }
 
     async fn deliveries_waiting(&self) -> Result<u64, StoreError> {
         self.shared.health.check()?;
-        Ok(self.shared.callbacks_waiting.load(Ordering::Relaxed))
+        let waiting = self.shared.callbacks_waiting.load(Ordering::Relaxed);
+        Ok(waiting + self.shared.retrying.put_away())
+    }
+
+    fn deliveries_retrying(&self, app: AppId) -> u64 {
+        self.shared.retrying.of_app(app)
+    }
+
+    async fn deliveries(
+        &self,
+        app: AppId,
+        page: PageRequest,
+        now: Timestamp,
+    ) -> Result<Page<DeliveryRecord>, StoreError> {
+        self.read_long(move |shared, db, columns| {
+            let logged = shared.settings.deliveries_logged;
+            log::list(db, columns, app, &page, shared.kept(now), logged)
+        })
+        .await
     }
 
     async fn devices_of_user(
@@ -450,6 +479,16 @@ impl Store for EmbeddedStore {
     /// to be done from outside.
     async fn expire(&self, _now: Timestamp) -> Result<bool, StoreError> {
         self.shared.health.check().map(|()| true)
+    }
+
+    async fn bring_forward(
+        &self,
+        now: Timestamp,
+        longest: LongestWaits,
+    ) -> Result<bool, StoreError> {
+        let lanes: Vec<Lane> = self.shared.loads.all().iter().map(|load| load.lane).collect();
+        let items = apply::MOVED_AT_ONCE;
+        self.commit(items, move |group| apply::bring_forward(group, &lanes, now, longest)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

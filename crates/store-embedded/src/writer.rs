@@ -16,6 +16,7 @@ use crate::hands::Change;
 use crate::health::unavailable;
 use crate::keys::CallbackKey;
 use crate::meters::Meters;
+use crate::retrying::RetryChange;
 use crate::shared::{Shared, columns};
 
 /// Tells a caller what became of his intention, once its group is committed or has failed, and has him
@@ -236,6 +237,7 @@ impl Writer {
             match engine::open(&shared.settings, &shared.clock, &shared.hands.taken()) {
                 Ok(opened) => {
                     shared.loads.replace(opened.found.loads);
+                    shared.retrying.replace(opened.found.retrying);
                     shared.hands.keep_only(&opened.found.still_pending);
                     self.memory = opened.found.memory;
                     let waiting = self.memory.callbacks.total();
@@ -275,6 +277,7 @@ impl Writer {
 fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
     let mut changes: Vec<Change> = Vec::with_capacity(effects.len());
     let mut added: Vec<CallbackKey> = Vec::new();
+    let mut retries: Vec<RetryChange> = Vec::new();
     for effect in effects {
         match effect {
             Effect::Accepted(lane) => shared.loads.add(lane),
@@ -283,6 +286,7 @@ fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
             Effect::CallbackAdded(key) => added.push(key),
             Effect::CallbackBegun(key) => memory.callbacks.removed(&key),
             Effect::CallbackFloor(key) => memory.callbacks.raise_floor(key),
+            Effect::Retry(change) => retries.push(change),
             Effect::HostServed(host) => memory.callbacks.had_its_turn(host),
             Effect::Marked => memory.marks += 1,
             Effect::Unmarked => memory.marks = memory.marks.saturating_sub(1),
@@ -292,6 +296,7 @@ fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
     // before the floor that he raised.
     added.iter().for_each(|key| memory.callbacks.added(key));
     shared.hands.after_commit(&changes);
+    shared.retrying.after_commit(&retries);
     shared.callbacks_waiting.store(memory.callbacks.total(), Ordering::Relaxed);
 }
 

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use crate::world::{an_order, set, verified};
 use crate::{Asked, World};
 
-fn room(limit: usize, per_host: usize) -> DeliveryRoom {
-    DeliveryRoom { limit, per_host, under_way: Vec::new() }
+pub(crate) fn room(limit: usize, per_host: usize) -> DeliveryRoom {
+    DeliveryRoom { limit, retries: limit, per_host, ..DeliveryRoom::default() }
 }
 
 fn room_for_all() -> DeliveryRoom {
@@ -23,7 +23,7 @@ fn room_for_all() -> DeliveryRoom {
 
 impl World {
     /// A registration that has ended so long ago, with a callback to this host.
-    async fn called_back(&self, host: u64, ended_ms_ago: i64) -> Arc<Registration> {
+    pub(crate) async fn called_back(&self, host: u64, ended_ms_ago: i64) -> Arc<Registration> {
         let user = format!("user {}", self.draw());
         let asked = Asked { callback: Some(self.host(host)), ..self.ios(&user, "a1") };
         let one = self.accept(&asked).await;
@@ -33,7 +33,7 @@ impl World {
     }
 
     /// A host that only this world knows.
-    fn host(&self, host: u64) -> u64 {
+    pub(crate) fn host(&self, host: u64) -> u64 {
         let app = self.app.as_bytes();
         // Neighbours share all bits but the last; hosts from 256 on lie far away.
         let far = (host >> 8) << 48;
@@ -42,13 +42,13 @@ impl World {
     }
 
     /// Callbacks of this world: other cases may share the database.
-    async fn begin(&self, room: DeliveryRoom) -> Vec<Delivery> {
+    pub(crate) async fn begin(&self, room: DeliveryRoom) -> Vec<Delivery> {
         let begun = self.store.begin_deliveries(room, self.now).await.unwrap();
         assert!(begun.iter().all(|one| one.app == self.app), "the database is not ours alone");
         begun
     }
 
-    async fn begun_ids(&self, room: DeliveryRoom) -> Vec<RegistrationId> {
+    pub(crate) async fn begun_ids(&self, room: DeliveryRoom) -> Vec<RegistrationId> {
         self.begin(room).await.into_iter().map(|one| one.id).collect()
     }
 }
@@ -75,6 +75,9 @@ pub async fn a_callback_comes_back_as_it_was_ordered(world: World) {
         order: an_order(3),
         outcome: Outcome::Success,
         ended_at: world.at(-77),
+        attempt: 1,
+        first_attempt_at: world.now,
+        again_at: None,
     };
     assert_eq!(world.begin(room(1, 1)).await, [expected]);
 }
@@ -104,16 +107,15 @@ pub async fn a_callback_follows_an_untracked_success(world: World) {
     assert_eq!(world.view(one.id).await, None);
 }
 
-fn an_end(delivery: &Delivery) -> DeliveryEnd {
+pub(crate) fn an_end(delivery: &Delivery) -> DeliveryEnd {
     DeliveryEnd {
-        id: delivery.id,
-        app: delivery.app,
-        host: delivery.order.host,
+        delivery: Arc::new(delivery.clone()),
         report: CallbackReport {
             result: CallbackResult::Answered { status: 503 },
             at: delivery.ended_at,
             took: Duration::from_micros(1_234),
         },
+        retry_at: None,
     }
 }
 
@@ -179,7 +181,7 @@ pub async fn a_busy_host_does_not_hold_up_the_others(world: World) {
         ids.insert(world.called_back(host, 0).await.id);
     }
     let busy = vec![(HostKey(world.host(1).to_be_bytes()), 5)];
-    let room = DeliveryRoom { limit: 10, per_host: 5, under_way: busy };
+    let room = DeliveryRoom { under_way: busy, ..room(10, 5) };
     assert_eq!(set(world.begun_ids(room).await), ids);
     assert_eq!(world.store.deliveries_waiting().await.unwrap(), 50);
     assert_eq!(world.begin(room_for_all()).await.len(), 50, "when it is no longer busy");
@@ -196,7 +198,7 @@ pub async fn an_attempt_is_on_record_before_its_end_is_known(world: World) {
 }
 
 impl World {
-    async fn report(&self, registration: &Registration) -> Option<CallbackReport> {
+    pub(crate) async fn report(&self, registration: &Registration) -> Option<CallbackReport> {
         match self.view(registration.id).await {
             Some(RegistrationView::Ended(ended)) => ended.callback,
             other => panic!("it has ended: {other:?}"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, CertificateEnvironments, CertificateFacts, IosAuth, IosMode, IosSide,
-    Org, Platform, Sealed, StoreError, TokenRecord,
+    AndroidSide, App, AppId, CallbackRetries, CertificateEnvironments, CertificateFacts, IosAuth,
+    IosMode, IosSide, OldWebhookSecret, Org, Platform, Sealed, StoreError, TokenRecord,
 };
 
 use crate::world::{a_user, verified};
@@ -47,6 +47,11 @@ pub async fn the_directory_holds_what_was_put(world: World) {
             client_email: "push@shop-1.iam.gserviceaccount.com".into(),
             service_account: Sealed(vec![0, 255, 128]),
         }),
+        old_webhook_secret: Some(OldWebhookSecret {
+            secret: Sealed(vec![4, 0, 6]),
+            ends_at: world.at(7_000),
+        }),
+        callback_retries: Some(CallbackRetries { window: Duration::from_secs(3_600) }),
         updated_at: world.at(5),
         ..world.an_app(world.new_app_id())
     };

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The second value is kept until the case is over (a temporary directory, say). The store keeps
-//! outcomes for [`RETENTION`]. Cases use apps of their own, so several may share a database, and
+//! outcomes for [`RETENTION`] and [`DELIVERIES_LOGGED`] attempts of each app. Cases use apps of their own, so several may share a database, and
 //! times near the present, so that a store may judge by a clock of its own what is due.
 
 use std::time::Duration;
@@ -18,9 +18,11 @@ pub mod callbacks;
 pub mod cleaning_up;
 pub mod configuration;
 pub mod crowds;
+pub mod deliveries;
 pub mod finishing;
 pub mod lists;
 pub mod model;
+pub mod retrying;
 pub mod standings;
 pub mod statuses;
 pub mod taking;
@@ -30,6 +32,9 @@ pub use world::{Asked, World};
 
 /// How long the store under test keeps outcomes.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many attempts of an app the store under test keeps in its delivery log.
+pub const DELIVERIES_LOGGED: usize = 60;
 
 /// One test for each case, in a module for each file of cases. The argument is an async function
 /// that makes an empty store and whatever has to outlive it.
@@ -122,6 +127,28 @@ macro_rules! every_case {
             an_attempt_is_on_record_before_its_end_is_known,
             what_became_of_a_callback_is_kept_with_the_outcome,
             no_callback_is_handed_out_twice_to_many_who_ask,
+        ]);
+        $crate::cases_of!($make, retrying: [
+            a_callback_with_retries_comes_back_unless_its_end_is_noted,
+            a_retry_is_handed_out_when_it_is_due_with_the_same_id_and_headers,
+            a_retry_that_is_due_later_holds_up_nobody,
+            what_was_never_attempted_comes_before_retries_to_the_same_host,
+            no_more_retries_are_handed_out_than_there_is_room_for,
+            an_end_that_comes_too_late_changes_nothing,
+            without_retries_a_kept_callback_has_its_last_attempt,
+            only_apps_with_retries_keep_their_callbacks,
+            callbacks_that_are_kept_are_counted_by_app,
+            retries_take_turns_with_the_rest_and_none_is_lost,
+            what_a_clock_put_too_far_ahead_is_brought_forward,
+            what_is_due_within_the_longest_wait_stays_where_it_is,
+        ]);
+        $crate::cases_of!($make, deliveries: [
+            each_attempt_that_ended_is_in_the_log,
+            the_log_is_listed_newest_first_in_parts,
+            the_log_is_bounded_and_keeps_the_newest,
+            an_entry_of_the_log_is_kept_for_its_time_and_not_longer,
+            the_log_of_another_app_is_apart,
+            purging_an_app_removes_its_log,
         ]);
         $crate::cases_of!($make, lists: [
             devices_of_a_user_are_listed_in_parts,

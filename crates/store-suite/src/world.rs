@@ -116,6 +116,8 @@ impl World {
             ios: None,
             android: None,
             webhook_secret: Sealed(vec![1, 2, 3]),
+            old_webhook_secret: None,
+            callback_retries: None,
             created_at: self.now,
             updated_at: self.now,
             deleted_at: None,

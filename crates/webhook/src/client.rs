@@ -1,10 +1,13 @@
 //! Sends callbacks: look up, judge, connect to what was judged, send once.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use pushroll_domain::{Callback, CallbackResult, CallbackSender};
+use pushroll_domain::{
+    Callback, CallbackAnswer, CallbackResult, CallbackSender, Timestamp, retry_after,
+};
 use tokio::time::Instant;
 
 use crate::connect::{Answer, Connection, Connector, Deadline, NoAnswer};
@@ -17,11 +20,14 @@ use crate::request::request;
 use crate::settings::{CallbackSettings, CallbackSettingsFault, CallbackSettingsFaults};
 use crate::target::{Origin, Target, TargetHost};
 
+/// The longest that a receiver can ask to be left alone: more than any app's retries go on.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The guarded client for callbacks. One is enough for a process. Nothing here waits for another
 /// callback; how many are under way at once is for the caller to limit.
 pub struct CallbackClient {
-    settings: CallbackSettings,
-    policy: Policy,
+    pub(crate) settings: CallbackSettings,
+    pub(crate) policy: Policy,
     lookup: Lookup,
     connector: Connector,
     idle: IdleConnections,
@@ -48,7 +54,7 @@ impl CallbackClient {
         Ok(Self { settings, policy, lookup, connector, idle })
     }
 
-    async fn attempt(&self, callback: &Callback, started: Instant) -> Result<StatusCode, Failure> {
+    async fn attempt(&self, callback: &Callback, started: Instant) -> Result<Answered, Failure> {
         let timeout = self.settings.timeout;
         let deadline = Deadline { at: started + timeout, timeout };
         let target = Target::parse(&callback.url, self.policy.allow_http)?;
@@ -63,7 +69,7 @@ impl CallbackClient {
             match kept.exchange(request, most, deadline).await {
                 Ok(answer) => {
                     measure::connection(true);
-                    return Ok(self.done(target.origin, kept, &answer));
+                    return Ok(self.done(target.origin, kept, answer));
                 }
                 Err(NoAnswer::Unsent(unsent, _)) => request = *unsent,
                 Err(NoAnswer::Sent(failure)) => return Err(failure),
@@ -72,44 +78,76 @@ impl CallbackClient {
         let mut fresh = self.connect(&target.origin, deadline).await?;
         measure::connection(false);
         match fresh.exchange(request, most, deadline).await {
-            Ok(answer) => Ok(self.done(target.origin, fresh, &answer)),
+            Ok(answer) => Ok(self.done(target.origin, fresh, answer)),
             Err(NoAnswer::Unsent(_, failure) | NoAnswer::Sent(failure)) => Err(failure),
         }
     }
 
     async fn connect(&self, origin: &Origin, deadline: Deadline) -> Result<Connection, Failure> {
-        self.policy.check_port(origin)?;
-        let addresses = match &origin.host {
-            TargetHost::Address(address) => vec![*address],
-            TargetHost::Name(name) => deadline
-                .during(Phase::Lookup, self.lookup.addresses(name))
-                .await?
-                .map_err(|reason| Failure::Lookup { host: name.clone(), reason })?,
-        };
+        let addresses = self.addresses(origin, deadline).await?;
         let chosen = self.policy.choose(origin, &addresses)?;
         self.connector.open(&origin.host, origin.tls, &chosen, deadline).await
     }
 
-    fn done(&self, origin: Origin, connection: Connection, answer: &Answer) -> StatusCode {
+    /// The addresses of the origin's host, not judged yet.
+    pub(crate) async fn addresses(
+        &self,
+        origin: &Origin,
+        deadline: Deadline,
+    ) -> Result<Vec<IpAddr>, Failure> {
+        self.policy.check_port(origin)?;
+        match &origin.host {
+            TargetHost::Address(address) => Ok(vec![*address]),
+            TargetHost::Name(name) => deadline
+                .during(Phase::Lookup, self.lookup.addresses(name))
+                .await?
+                .map_err(|reason| Failure::Lookup { host: name.clone(), reason }),
+        }
+    }
+
+    fn done(&self, origin: Origin, connection: Connection, answer: Answer) -> Answered {
         if answer.read_whole && connection.is_open() {
             self.idle.put(origin, connection);
         }
-        answer.status
+        Answered { status: answer.status, retry_after: answer.retry_after }
+    }
+}
+
+/// What a receiver answered.
+struct Answered {
+    status: StatusCode,
+    /// The `Retry-After` header.
+    retry_after: Option<String>,
+}
+
+impl Answered {
+    fn wait(&self, now: Timestamp) -> Option<Duration> {
+        retry_after(self.retry_after.as_deref()?, now, LONGEST_RETRY_AFTER)
     }
 }
 
 #[async_trait]
 impl CallbackSender for CallbackClient {
-    async fn send(&self, callback: Callback) -> CallbackResult {
+    async fn send(&self, callback: Callback) -> CallbackAnswer {
         let started = Instant::now();
         let result = self.attempt(&callback, started).await;
-        measure::attempt(&result, started.elapsed());
+        measure::attempt(result.as_ref().map(|answer| answer.status), started.elapsed());
         match result {
-            Ok(status) if status.is_success() => {
-                CallbackResult::Delivered { status: status.as_u16() }
+            Ok(answer) => {
+                let status = answer.status.as_u16();
+                let result = if answer.status.is_success() {
+                    CallbackResult::Delivered { status }
+                } else {
+                    CallbackResult::Answered { status }
+                };
+                let retry_after = answer.wait(callback.at);
+                CallbackAnswer { result, retry_after, is_hopeless: false }
             }
-            Ok(status) => CallbackResult::Answered { status: status.as_u16() },
-            Err(failure) => CallbackResult::Failed { reason: failure.reason() },
+            Err(failure) => CallbackAnswer {
+                result: CallbackResult::Failed { reason: failure.reason() },
+                retry_after: None,
+                is_hopeless: failure.is_hopeless(),
+            },
         }
     }
 

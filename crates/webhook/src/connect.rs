@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONNECTION, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -176,6 +176,8 @@ impl Drop for Connection {
 /// What came of an exchange.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// The `Retry-After` header.
+    pub(crate) retry_after: Option<String>,
     /// Whether the answer was read to its end, so that the connection may carry another request.
     pub(crate) read_whole: bool,
 }
@@ -243,9 +245,11 @@ impl Connection {
         };
         let status = response.status();
         self.stays = says_that_it_stays(response.headers());
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let reading = read_whole(response.into_body(), max_answer_bytes);
         let read_whole = timeout_at(deadline.at, reading).await.unwrap_or(false);
-        Ok(Answer { status, read_whole })
+        Ok(Answer { status, retry_after, read_whole })
     }
 
     /// Whether it may carry another request.

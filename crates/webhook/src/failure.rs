@@ -107,6 +107,28 @@ impl Failure {
         text.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect()
     }
 
+    /// Whether sending it again would fail the same way, whatever the receiver and the network do.
+    pub(crate) const fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Url(_)
+            | Self::Address { .. }
+            | Self::Port(_)
+            | Self::WebhookSecret(_)
+            | Self::Header(_) => true,
+            // A name may be at another address later.
+            Self::NameAtAddress { .. }
+            | Self::Lookup { .. }
+            | Self::Connect { .. }
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::Closed
+            | Self::AnswerTooLarge
+            | Self::NotHttp
+            | Self::Lost
+            | Self::TimedOut { .. } => false,
+        }
+    }
+
     /// The label in metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {

@@ -17,7 +17,7 @@ pub(crate) fn describe() {
     describe_counter!(CONNECTIONS, Unit::Count, "Connections that carried callbacks, new or kept");
 }
 
-pub(crate) fn attempt(result: &Result<StatusCode, Failure>, took: Duration) {
+pub(crate) fn attempt(result: Result<StatusCode, &Failure>, took: Duration) {
     let label = match result {
         Ok(status) if status.is_success() => "delivered",
         Ok(status) if status.is_redirection() => "answered_3xx",
@@ -84,11 +84,11 @@ mod tests {
             (status(410), "answered_4xx"),
             (status(503), "answered_5xx"),
             (status(999), "answered_other"),
-            (Err(Failure::Port(1)), "refused"),
-            (Err(Failure::Lost), "lost"),
+            (Err(&Failure::Port(1)), "refused"),
+            (Err(&Failure::Lost), "lost"),
         ] {
             let names = Names::default();
-            with_local_recorder(&names, || attempt(&result, Duration::from_secs(1)));
+            with_local_recorder(&names, || attempt(result, Duration::from_secs(1)));
             let expected = [format!("{ATTEMPTS} {label}"), format!("{DURATION} {label}")];
             assert_eq!(*names.0.lock().unwrap(), expected);
         }

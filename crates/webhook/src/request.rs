@@ -32,9 +32,13 @@ pub(crate) fn request(target: &Target, callback: &Callback) -> Result<CallbackRe
     let mut headers = callers_headers(callback)?;
     let id = callback.id.to_string();
     let timestamp = callback.at.as_secs();
-    if let Some(secret) = &callback.webhook_secret {
-        let signature = webhook_signature(secret.reveal(), &id, timestamp, &body)?;
-        headers.insert(WEBHOOK_SIGNATURE, value(&WEBHOOK_SIGNATURE, &signature)?);
+    // One for each secret, with spaces between: a receiver takes any that is right.
+    let signatures = callback.webhook_secrets.iter();
+    let signatures = signatures
+        .map(|secret| webhook_signature(secret.reveal(), &id, timestamp, &body))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !signatures.is_empty() {
+        headers.insert(WEBHOOK_SIGNATURE, value(&WEBHOOK_SIGNATURE, &signatures.join(" "))?);
     }
     headers.insert(WEBHOOK_ID, value(&WEBHOOK_ID, &id)?);
     headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));

@@ -16,6 +16,8 @@ fn app(n: u8, org: &Org) -> App {
         ios: None,
         android: None,
         webhook_secret: Sealed(Vec::new()),
+        old_webhook_secret: None,
+        callback_retries: None,
         created_at: NOW,
         updated_at: NOW,
         deleted_at: None,

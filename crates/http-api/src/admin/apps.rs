@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::admin::object::{Given, Object};
 use crate::admin::orgs::located;
-use crate::admin::{Call, faults_of, paging, times};
+use crate::admin::{Call, callbacks, faults_of, paging, times};
 use crate::faults::{At, Faults};
 use crate::problem::{Problem, Rule};
 use crate::refusal;
 use crate::reply::{self, Reply};
 
-const APP: [&str; 4] = ["name", "description", "ios", "android"];
+const APP: [&str; 5] = ["name", "description", "ios", "android", "callbacks"];
 const ANDROID: [&str; 1] = ["service_account"];
 
 const NAME: &str = "a name for people";
@@ -31,6 +31,8 @@ struct AppBody<'a> {
     description: &'a str,
     ios: Option<ios::Body<'a>>,
     android: Option<AndroidBody<'a>>,
+    callbacks: callbacks::CallbacksBody,
+    old_webhook_secret: Option<callbacks::OldSecretBody>,
     created_at: times::At,
     updated_at: times::At,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,8 @@ impl<'a> AppBody<'a> {
             description: &app.description,
             ios: app.ios.as_ref().map(ios::Body::from),
             android: app.android.as_ref().map(AndroidBody::from),
+            callbacks: callbacks::CallbacksBody::from(app),
+            old_webhook_secret: callbacks::OldSecretBody::of(app),
             created_at: times::At(app.created_at),
             updated_at: times::At(app.updated_at),
             webhook_secret,
@@ -116,8 +120,10 @@ fn new_app(body: &Object<'_>, faults: &mut Faults) -> Option<NewApp> {
     let ios = ios.map(|ios| ios::new(&ios, faults));
     let android = body.object("android", &ANDROID, faults).or_none();
     let android = android.map(|android| android_input(&android, faults));
+    let callback_retries = callbacks::new_retries(body, faults);
     let name = name?;
-    Some(NewApp { name, description, ios: ios.flatten(), android: android.flatten() })
+    let (ios, android) = (ios.flatten(), android.flatten());
+    Some(NewApp { name, description, ios, android, callback_retries })
 }
 
 fn android_input(body: &Object<'_>, faults: &mut Faults) -> Option<AndroidInput> {
@@ -152,7 +158,9 @@ fn app_change(body: &Object<'_>, faults: &mut Faults) -> AppChange {
             None => Change::Keep,
         },
     };
-    AppChange { name: kept_text(body, "name", NAME, faults), description, ios, android }
+    let name = kept_text(body, "name", NAME, faults);
+    let callback_retries = callbacks::changed_retries(body, faults);
+    AppChange { name, description, ios, android, callback_retries }
 }
 
 /// A text that may be changed and can't be removed.

@@ -87,7 +87,7 @@ impl<'r> From<&'r ProviderAnswer> for ProviderBody<'r> {
 
 /// Neither the URL nor the headers: both may hold secrets of the caller.
 #[derive(Serialize)]
-struct CallbackBody<'r> {
+pub(super) struct CallbackBody<'r> {
     result: &'static str,
     status: Option<u16>,
     reason: Option<&'r str>,

@@ -2,6 +2,7 @@
 //! that a slip of the pen does not leave a setting as it was.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -144,6 +145,29 @@ impl<'a> Object<'a> {
                 None
             }
             Given::Faulty => None,
+        }
+    }
+
+    /// A whole number in this range.
+    pub(crate) fn whole(
+        &self,
+        name: &str,
+        range: RangeInclusive<u64>,
+        expected: &'static str,
+        faults: &mut Faults,
+    ) -> Given<u64> {
+        let Some(raw) = self.raw(name) else { return Given::Absent };
+        if kind_of(raw) == Kind::Null {
+            return Given::Null;
+        }
+        match raw.get().parse::<u64>() {
+            Ok(number) if range.contains(&number) => Given::Value(number),
+            Ok(_) | Err(_) => {
+                let field = self.field(name);
+                let detail = format!("{field} is not {expected}.");
+                faults.add(At::field(field), Rule::NotUsable, detail, expected);
+                Given::Faulty
+            }
         }
     }
 

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
-use pushroll_domain::{Callback, CallbackResult, CallbackSender, FailureReason, Platform};
+use pushroll_domain::{
+    Callback, CallbackAnswer, CallbackResult, CallbackSender, FailureReason, Platform,
+};
 use pushroll_engine::RegisterOptions;
 use serde_json::{Value as Json, json};
 
@@ -193,8 +195,9 @@ struct NoLoopback;
 
 #[async_trait::async_trait]
 impl CallbackSender for NoLoopback {
-    async fn send(&self, _: Callback) -> CallbackResult {
-        CallbackResult::Attempted
+    async fn send(&self, _: Callback) -> CallbackAnswer {
+        let result = CallbackResult::Attempted;
+        CallbackAnswer { result, retry_after: None, is_hopeless: true }
     }
 
     fn refuses_address(&self, address: IpAddr) -> Option<String> {

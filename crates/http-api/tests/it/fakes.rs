@@ -18,6 +18,8 @@ pub struct FakeStore {
     pub outcomes: Mutex<HashMap<RegistrationId, Outcome>>,
     pub ended: Mutex<Vec<Ended>>,
     pub devices: Mutex<Vec<Device>>,
+    /// The delivery log of any app, newest first.
+    pub log: Mutex<Vec<DeliveryRecord>>,
     /// Whether writes fail.
     pub is_down: AtomicBool,
     /// Held, accepts wait.
@@ -134,6 +136,23 @@ impl Store for FakeStore {
         Ok(0)
     }
 
+    fn deliveries_retrying(&self, _: AppId) -> u64 {
+        0
+    }
+
+    async fn deliveries(
+        &self,
+        _: AppId,
+        page: PageRequest,
+        _: Timestamp,
+    ) -> Result<Page<DeliveryRecord>, StoreError> {
+        self.write()?;
+        let log = self.log.lock();
+        let first = page.after.map_or(0, |after| after.parse().unwrap_or(0));
+        let next = (first + page.limit < log.len()).then(|| (first + page.limit).to_string());
+        Ok(Page { items: log.iter().skip(first).take(page.limit).cloned().collect(), next })
+    }
+
     async fn devices_of_user(
         &self,
         app: AppId,
@@ -219,6 +238,10 @@ impl Store for FakeStore {
     }
 
     async fn expire(&self, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn bring_forward(&self, _: Timestamp, _: LongestWaits) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -342,8 +365,9 @@ pub struct FakeCallbacks;
 
 #[async_trait]
 impl CallbackSender for FakeCallbacks {
-    async fn send(&self, _: Callback) -> CallbackResult {
-        CallbackResult::Attempted
+    async fn send(&self, _: Callback) -> CallbackAnswer {
+        let result = CallbackResult::Attempted;
+        CallbackAnswer { result, retry_after: None, is_hopeless: true }
     }
 
     fn refuses_address(&self, address: IpAddr) -> Option<String> {

@@ -2,6 +2,7 @@
 //! verified here, and nothing leaves the process.
 
 mod administration;
+mod administration_callbacks;
 mod bodies;
 mod certificates;
 mod fakes;

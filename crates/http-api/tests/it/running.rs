@@ -99,6 +99,7 @@ impl Setup {
             description: String::new(),
             ios: None,
             android: None,
+            callback_retries: None,
         };
         let app = service.create_app(org, app).await.unwrap().0.id;
         let token = service.create_token(org, app, "", None).await.unwrap();

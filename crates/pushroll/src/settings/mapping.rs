@@ -1,7 +1,9 @@
 //! From the settings of the program to those of its parts: every field is named, so that a new one can't
 //! be forgotten where it matters.
 
-use pushroll_domain::Backoff;
+use std::time::Duration;
+
+use pushroll_domain::{Backoff, CallbackRetries};
 use pushroll_engine::{
     CallbackLimits, EngineSettings, RateLimit, RequestLimits, VerificationLimits,
 };
@@ -64,6 +66,14 @@ impl Settings {
             callbacks: CallbackLimits {
                 under_way: callbacks.under_way,
                 under_way_per_host: callbacks.under_way_per_host,
+                // Twice what it can take, and a moment to note what became of it.
+                lost_after: callbacks.timeout * 2 + Duration::from_secs(30),
+                retry_waits: Backoff {
+                    base: callbacks.retry_base,
+                    longest: callbacks.retry_longest,
+                    window: CallbackRetries::LONGEST_WINDOW,
+                },
+                retrying_per_app: callbacks.retrying_per_app,
                 signature_encoding: callbacks.signature_encoding,
             },
         }
@@ -129,6 +139,7 @@ impl Settings {
             background_jobs: store.background_jobs,
             commit_queue_items: store.commit_queue,
             outcome_retention: self.outcomes.retention,
+            deliveries_logged: self.callbacks.logged_per_app,
             ..EmbeddedSettings::new(&store.path)
         }
     }

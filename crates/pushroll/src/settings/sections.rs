@@ -247,6 +247,14 @@ section! {
         "under_way" under_way: usize = 256, whole(1, 1_000_000);
         /// The most callbacks under way to one host and port.
         "under_way_per_host" under_way_per_host: usize = 32, whole(1, 1_000_000);
+        /// In apps with retries: the longest wait before the first retry; doubled from retry to retry.
+        "retry_base_seconds" retry_base: Duration = secs(10), seconds(0.001, 86_400.0);
+        /// The longest wait before any retry, but for a receiver's `Retry-After`.
+        "retry_longest_seconds" retry_longest: Duration = secs(3 * 3600), seconds(0.001, 259_200.0);
+        /// The most callbacks of an app that wait for another attempt; those beyond are given up.
+        "retrying_per_app" retrying_per_app: u64 = 100_000, whole(1, 1_000_000_000);
+        /// The most attempts in an app's delivery log, kept no longer than outcomes.
+        "logged_per_app" logged_per_app: u64 = 10_000, whole(1, 10_000_000);
         /// How the `Signature` of a callback is written.
         "signature_encoding" signature_encoding: SignatureEncoding = SignatureEncoding::Base64, Choice(&[
             ("base64", SignatureEncoding::Base64),

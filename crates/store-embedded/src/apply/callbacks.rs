@@ -1,7 +1,8 @@
 //! Handing out callbacks.
 //!
 //! An attempt is recorded by deleting the row, with the caller's headers in it: nothing is left that
-//! could be handed out again, whatever happens afterwards.
+//! could be handed out again, whatever happens afterwards. Only in an app with retries it is put
+//! away instead (`retries`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use pushroll_domain::{
     CallbackReport, CallbackResult, Delivery, DeliveryRoom, HostKey, StoreError, Timestamp,
 };
 
-use super::outcomes;
+use super::{outcomes, retries};
 use crate::columns::Column;
 use crate::deliveries::{self, Stretch};
 use crate::group::{Effect, Group};
@@ -24,9 +25,19 @@ pub(crate) fn begin_deliveries(
 ) -> Result<Vec<Delivery>, StoreError> {
     let begun = pick(group, room)?;
     let mut deliveries = Vec::with_capacity(begun.len());
-    for (key, delivery) in begun {
+    for (key, mut delivery) in begun {
         group.delete(Column::Callbacks, key);
         group.effect(Effect::CallbackBegun(key));
+        if delivery.attempt == 0 {
+            delivery.first_attempt_at = now;
+        }
+        delivery.attempt = delivery.attempt.saturating_add(1);
+        if room.with_retries.contains(&delivery.app) {
+            delivery.again_at = Some(room.again_at);
+            retries::keep(group, &delivery, room.again_at);
+        } else {
+            retries::let_go(group, &delivery);
+        }
         let attempted =
             CallbackReport { result: CallbackResult::Attempted, at: now, took: Duration::ZERO };
         outcomes::report(group, delivery.app, delivery.id, attempted)?;
@@ -44,6 +55,7 @@ fn pick(
     if group.memory.callbacks.total() == 0 || room.limit == 0 {
         return Ok(picked);
     }
+    let mut retries = room.retries;
     let mut under_way: HashMap<HostKey, usize> = room.under_way.iter().copied().collect();
     let mut cursor = group.stored(Column::Callbacks);
     for Stretch { from, to, from_floor } in group.memory.callbacks.stretches() {
@@ -57,7 +69,9 @@ fn pick(
             }
             let host = keys::callback_host(&key);
             let busy = under_way.entry(host).or_default();
-            if *busy >= room.per_host {
+            // Of each host those that were attempted before come last.
+            let is_again = keys::is_again(&key);
+            if *busy >= room.per_host || (is_again && retries == 0) {
                 nothing_left = false;
                 match deliveries::next_host(host) {
                     Some(next) => cursor.seek(next),
@@ -69,6 +83,7 @@ fn pick(
                 let id = keys::id_of(&key).ok_or_else(|| rows::corrupt("callback"))?;
                 picked.push((key, rows::decode_delivery(id, value)?));
                 *busy += 1;
+                retries -= usize::from(is_again);
                 if nothing_left {
                     group.effect(Effect::CallbackFloor(keys::successor(&key)));
                 }

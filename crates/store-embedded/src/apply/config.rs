@@ -101,7 +101,9 @@ pub(crate) fn purge(group: &mut Group<'_>, id: AppId) -> Result<DeletedApp, Stor
         return Ok(DeletedApp { purged: false });
     }
     let from = id.as_bytes().to_vec();
-    for column in [Column::Devices, Column::Outcomes, Column::History, Column::Marks] {
+    for column in
+        [Column::Devices, Column::Outcomes, Column::History, Column::Marks, Column::Deliveries]
+    {
         // Only the app with the very last id has no key after it; no id is made of 0xff bytes.
         let to = keys::after_prefix(&from).unwrap_or_else(|| vec![0xff; 64]);
         group.delete_range(column, from.clone(), to);

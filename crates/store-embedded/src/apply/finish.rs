@@ -67,6 +67,9 @@ fn finish_one(group: &mut Group<'_>, item: FinishItem) -> Result<Finished, Store
             order: order.clone(),
             outcome,
             ended_at: item.finish.at,
+            attempt: 0,
+            first_attempt_at: item.finish.at,
+            again_at: None,
         };
         let key = keys::callback(order.host, item.finish.at, registration.id);
         group.put(Column::Callbacks, key, rows::encode_delivery(&delivery));

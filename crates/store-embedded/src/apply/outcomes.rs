@@ -1,6 +1,6 @@
 //! Adding to outcomes what is found out later.
 
-use pushroll_domain::{AppId, CallbackReport, DeliveryEnd, Ended, RegistrationId, StoreError};
+use pushroll_domain::{AppId, CallbackReport, Ended, RegistrationId, StoreError};
 
 use crate::columns::Column;
 use crate::group::Group;
@@ -14,13 +14,6 @@ pub(crate) fn add_hint(
     hint: String,
 ) -> Result<(), StoreError> {
     amend(group, app, id, |ended| ended.hint = Some(hint))
-}
-
-pub(crate) fn end_deliveries(
-    group: &mut Group<'_>,
-    batch: Vec<DeliveryEnd>,
-) -> Result<(), StoreError> {
-    batch.into_iter().try_for_each(|end| report(group, end.app, end.id, end.report))
 }
 
 /// Notes what became of a registration's callback.

@@ -1,15 +1,14 @@
 //! Organizations, apps and API tokens.
 
+use std::time::Duration;
+
 use pushroll_domain::{
-    AndroidSide, App, AppId, CertificateFacts, IosAuth, IosSide, Org, OrgId, Sealed, StoreError,
-    Timestamp, TokenHash, TokenId, TokenRecord,
+    AndroidSide, App, AppId, CallbackRetries, CertificateFacts, IosAuth, IosSide, OldWebhookSecret,
+    Org, OrgId, Sealed, StoreError, Timestamp, TokenHash, TokenId, TokenRecord,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{VERSION, codes, corrupt, decode, decode_up_to, encode, encode_as};
-
-/// An app with a push certificate, which version 1 does not know.
-const APP_WITH_CERTIFICATE: u8 = 2;
+use super::{codes, corrupt, decode, decode_with_more, encode, encode_with_more};
 
 #[derive(Serialize, Deserialize)]
 struct OrgRow<'a> {
@@ -30,6 +29,42 @@ struct AppRow<'a> {
     created_at: u64,
     updated_at: u64,
     deleted_at: Option<u64>,
+}
+
+/// What an app has besides, if it has any of it or a push certificate, which version 1 does not know.
+#[derive(Serialize, Deserialize)]
+struct AppMore<'a> {
+    #[serde(borrow)]
+    old_webhook_secret: Option<OldSecretRow<'a>>,
+    callback_retry_window_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OldSecretRow<'a> {
+    secret: &'a [u8],
+    ends_at: u64,
+}
+
+impl<'a> AppMore<'a> {
+    fn of(app: &'a App) -> Option<Self> {
+        let more = Self {
+            old_webhook_secret: app.old_webhook_secret.as_ref().map(|old| OldSecretRow {
+                secret: &old.secret.0,
+                ends_at: old.ends_at.as_millis(),
+            }),
+            callback_retry_window_ms: app
+                .callback_retries
+                .map(|retries| u64::try_from(retries.window.as_millis()).unwrap_or(u64::MAX)),
+        };
+        let has_certificate = app
+            .ios
+            .as_ref()
+            .is_some_and(|side| matches!(side.auth, IosAuth::Certificate { .. }));
+        let is_needed = has_certificate
+            || more.old_webhook_secret.is_some()
+            || more.callback_retry_window_ms.is_some();
+        is_needed.then_some(more)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,7 +122,6 @@ pub(crate) fn decode_org(id: OrgId, bytes: &[u8]) -> Result<Org, StoreError> {
 }
 
 pub(crate) fn encode_app(app: &App) -> Vec<u8> {
-    let mut version = VERSION;
     let row = AppRow {
         org: *app.org.as_bytes(),
         name: &app.name,
@@ -99,17 +133,14 @@ pub(crate) fn encode_app(app: &App) -> Vec<u8> {
                 IosAuth::Key { key_id, team_id, p8 } => {
                     IosAuthRow::Key { key_id, team_id, p8: &p8.0 }
                 }
-                IosAuth::Certificate { facts, pem } => {
-                    version = APP_WITH_CERTIFICATE;
-                    IosAuthRow::Certificate {
-                        name: &facts.name,
-                        topics: facts.topics.iter().map(String::as_str).collect(),
-                        environments: codes::environments(facts.environments),
-                        begins_at: facts.begins_at.as_millis(),
-                        expires_at: facts.expires_at.as_millis(),
-                        pem: &pem.0,
-                    }
-                }
+                IosAuth::Certificate { facts, pem } => IosAuthRow::Certificate {
+                    name: &facts.name,
+                    topics: facts.topics.iter().map(String::as_str).collect(),
+                    environments: codes::environments(facts.environments),
+                    begins_at: facts.begins_at.as_millis(),
+                    expires_at: facts.expires_at.as_millis(),
+                    pem: &pem.0,
+                },
             },
         }),
         android: app.android.as_ref().map(|side| AndroidRow {
@@ -122,11 +153,16 @@ pub(crate) fn encode_app(app: &App) -> Vec<u8> {
         updated_at: app.updated_at.as_millis(),
         deleted_at: app.deleted_at.map(Timestamp::as_millis),
     };
-    encode_as(version, &row, 512)
+    match AppMore::of(app) {
+        None => encode(&row, 512),
+        Some(more) => encode_with_more(&row, &more, 512),
+    }
 }
 
 pub(crate) fn decode_app(id: AppId, bytes: &[u8]) -> Result<App, StoreError> {
-    let row: AppRow<'_> = decode_up_to(APP_WITH_CERTIFICATE, "app", bytes)?;
+    let (row, more): (AppRow<'_>, Option<AppMore<'_>>) = decode_with_more("app", bytes)?;
+    let (old_secret, retry_window) =
+        more.map_or((None, None), |more| (more.old_webhook_secret, more.callback_retry_window_ms));
     Ok(App {
         id,
         org: OrgId::from_bytes(row.org),
@@ -146,6 +182,12 @@ pub(crate) fn decode_app(id: AppId, bytes: &[u8]) -> Result<App, StoreError> {
             service_account: Sealed(side.service_account.to_vec()),
         }),
         webhook_secret: Sealed(row.webhook_secret.to_vec()),
+        old_webhook_secret: old_secret.map(|old| OldWebhookSecret {
+            secret: Sealed(old.secret.to_vec()),
+            ends_at: Timestamp::from_millis(old.ends_at),
+        }),
+        callback_retries: retry_window
+            .map(|millis| CallbackRetries { window: Duration::from_millis(millis) }),
         created_at: Timestamp::from_millis(row.created_at),
         updated_at: Timestamp::from_millis(row.updated_at),
         deleted_at: row.deleted_at.map(Timestamp::from_millis),

@@ -46,7 +46,7 @@ struct ReportRow<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum ResultRow<'a> {
+pub(super) enum ResultRow<'a> {
     Attempted,
     Delivered(u16),
     Answered(u16),
@@ -117,12 +117,7 @@ pub(crate) fn ended_at(bytes: &[u8]) -> Result<Timestamp, StoreError> {
 impl<'a> ReportRow<'a> {
     fn of(report: &'a CallbackReport) -> Self {
         Self {
-            result: match &report.result {
-                CallbackResult::Attempted => ResultRow::Attempted,
-                CallbackResult::Delivered { status } => ResultRow::Delivered(*status),
-                CallbackResult::Answered { status } => ResultRow::Answered(*status),
-                CallbackResult::Failed { reason } => ResultRow::Failed(reason),
-            },
+            result: ResultRow::of(&report.result),
             at: report.at.as_millis(),
             took_micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
         }
@@ -130,14 +125,29 @@ impl<'a> ReportRow<'a> {
 
     fn into_report(self) -> CallbackReport {
         CallbackReport {
-            result: match self.result {
-                ResultRow::Attempted => CallbackResult::Attempted,
-                ResultRow::Delivered(status) => CallbackResult::Delivered { status },
-                ResultRow::Answered(status) => CallbackResult::Answered { status },
-                ResultRow::Failed(reason) => CallbackResult::Failed { reason: reason.to_owned() },
-            },
+            result: self.result.into_result(),
             at: Timestamp::from_millis(self.at),
             took: Duration::from_micros(self.took_micros),
+        }
+    }
+}
+
+impl<'a> ResultRow<'a> {
+    pub(super) fn of(result: &'a CallbackResult) -> Self {
+        match result {
+            CallbackResult::Attempted => Self::Attempted,
+            CallbackResult::Delivered { status } => Self::Delivered(*status),
+            CallbackResult::Answered { status } => Self::Answered(*status),
+            CallbackResult::Failed { reason } => Self::Failed(reason),
+        }
+    }
+
+    pub(super) fn into_result(self) -> CallbackResult {
+        match self {
+            Self::Attempted => CallbackResult::Attempted,
+            Self::Delivered(status) => CallbackResult::Delivered { status },
+            Self::Answered(status) => CallbackResult::Answered { status },
+            Self::Failed(reason) => CallbackResult::Failed { reason: reason.to_owned() },
         }
     }
 }

@@ -4,11 +4,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult,
-    CertificateEnvironments, CertificateFacts, ClaimedToken, Delivery, Device, DeviceToken, Ended,
-    Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide, Lane, Org, OrgId, Outcome,
-    Platform, Provider, ProviderAnswer, Registration, RegistrationId, RunId, Sealed, StoreError,
-    Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
+    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult, CallbackRetries,
+    CertificateEnvironments, CertificateFacts, ClaimedToken, Delivery, DeliveryRecord, Device,
+    DeviceToken, Ended, Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide, Lane,
+    OldWebhookSecret, Org, OrgId, Outcome, Platform, Provider, ProviderAnswer, Registration,
+    RegistrationId, RunId, Sealed, StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries,
+    UserId,
 };
 
 use super::*;
@@ -134,6 +135,37 @@ fn delivery() -> Delivery {
         order: order(),
         outcome: Outcome::Failed(FailureReason::ApiTokenNotValid),
         ended_at: AT,
+        attempt: 0,
+        first_attempt_at: AT,
+        again_at: None,
+    }
+}
+
+fn attempted_delivery() -> Delivery {
+    let first_attempt_at = AT.plus(Duration::from_secs(3));
+    Delivery { attempt: 300, first_attempt_at, ..delivery() }
+}
+
+fn delivery_record() -> DeliveryRecord {
+    DeliveryRecord {
+        id: id(),
+        receiver: "a.example:443".into(),
+        outcome: Outcome::Success,
+        attempt: 2,
+        report: CallbackReport {
+            result: CallbackResult::Answered { status: 503 },
+            at: AT,
+            took: Duration::from_micros(1_500),
+        },
+        retry_at: Some(AT.plus(Duration::from_secs(9))),
+    }
+}
+
+fn app_with_more() -> App {
+    App {
+        old_webhook_secret: Some(OldWebhookSecret { secret: Sealed(vec![3, 255]), ends_at: AT }),
+        callback_retries: Some(CallbackRetries { window: Duration::from_secs(3 * 86_400) }),
+        ..app()
     }
 }
 
@@ -158,6 +190,8 @@ fn app() -> App {
             service_account: Sealed(vec![9]),
         }),
         webhook_secret: Sealed(vec![1, 2]),
+        old_webhook_secret: None,
+        callback_retries: None,
         created_at: AT,
         updated_at: AT,
         deleted_at: Some(AT),
@@ -205,6 +239,7 @@ const READ_REGISTRATION: Decode<Registration> =
 const READ_OUTCOME: Decode<Ended> = |bytes| decode_outcome(app_id(), id(), bytes);
 const READ_DEVICE: Decode<Device> = |bytes| decode_device(app_id(), token(), bytes);
 const READ_DELIVERY: Decode<Delivery> = |bytes| decode_delivery(id(), bytes);
+const READ_RECORD: Decode<DeliveryRecord> = decode_delivery_record;
 const READ_ORG: Decode<Org> = |bytes| decode_org(org().id, bytes);
 const READ_APP: Decode<App> = |bytes| decode_app(app_id(), bytes);
 const READ_TOKEN: Decode<TokenRecord> = |bytes| decode_token(api_token().id, bytes);
@@ -254,14 +289,21 @@ fn rows_of_format_1_are_read_for_ever() {
 }
 
 #[test]
-fn an_app_with_a_certificate_is_a_row_of_format_2_that_is_read_for_ever() {
+fn rows_of_format_2_are_read_for_ever() {
+    let attempted = attempted_delivery();
+    holds(&attempted, &encode_delivery(&attempted), READ_DELIVERY, GOLDEN_2[0]);
+    let record = delivery_record();
+    holds(&record, &encode_delivery_record(&record), READ_RECORD, GOLDEN_2[1]);
+    let app = app_with_more();
+    holds(&app, &encode_app(&app), READ_APP, GOLDEN_2[2]);
+    assert_eq!(ended_at(&encode_delivery_record(&record)).unwrap(), AT);
     let with = app_with_certificate(CertificateEnvironments::Both);
-    holds(&with, &encode_app(&with), READ_APP, APP_OF_FORMAT_2);
-    assert_eq!(encode_app(&app())[0], 1, "older programs read what they know");
+    holds(&with, &encode_app(&with), READ_APP, GOLDEN_2[3]);
     for environments in [CertificateEnvironments::Production, CertificateEnvironments::Sandbox] {
         let with = app_with_certificate(environments);
         assert_eq!(READ_APP(&encode_app(&with)).unwrap(), with);
     }
+    assert_eq!(encode_app(&self::app())[0], 1, "older programs read what they know");
 }
 
 #[test]
@@ -336,8 +378,22 @@ const GOLDEN: [&str; 11] = [
     "019af1d9a2a332",
 ];
 
-/// Nor this one.
-const APP_OF_FORMAT_2: &str = "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0453686f70016401020b636f6d2e6578616d706c650111\
+/// Never change one of these either.
+const GOLDEN_2: [&str; 4] = [
+    // callback that was attempted
+    "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0ea0a0a0a0a0a0a0a0a0a0a0a0a0a0a01368747470733a\
+     2f2f612e6578616d706c652f7801020304050607080463326c6e010200ff059af1d9a2a332ac02d2\
+     88daa2a332",
+    // entry of the delivery log
+    "019af1d9a2a3321d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d0d612e6578616d706c653a343433000202\
+     f703dc0b01c2b7daa2a332",
+    // app with an old webhook secret and retries
+    "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0453686f70016401020b636f6d2e6578616d706c650003\
+     4b4559045445414d0207ff0101700365407001090201029af1d9a2a3329af1d9a2a332019af1d9a2\
+     a332010203ff9af1d9a2a3320180a8cc7b",
+    // app with a push certificate
+    "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0453686f70016401020b636f6d2e6578616d706c650111\
      507573683a20636f6d2e6578616d706c65020b636f6d2e6578616d706c6510636f6d2e6578616d70\
      6c652e766f6970029af1d9a2a332fac5dda2a3320208ff000201029af1d9a2a3329af1d9a2a33201\
-     9af1d9a2a332";
+     9af1d9a2a3320000",
+];

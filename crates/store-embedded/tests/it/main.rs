@@ -7,6 +7,7 @@ mod faults;
 mod hands;
 mod opening;
 mod place;
+mod retries;
 
 mod suite {
     //! What every store promises.
@@ -14,12 +15,16 @@ mod suite {
     use std::sync::Arc;
 
     use pushroll_domain::Store;
+    use pushroll_store_embedded::EmbeddedSettings;
+    use pushroll_store_suite::DELIVERIES_LOGGED;
 
     use crate::place::Place;
 
     async fn make() -> (Arc<dyn Store>, Place) {
         let place = Place::new();
-        (Arc::new(place.open()), place)
+        let settings =
+            EmbeddedSettings { deliveries_logged: DELIVERIES_LOGGED as u64, ..place.settings() };
+        (Arc::new(place.try_open(settings).unwrap()), place)
     }
 
     pushroll_store_suite::every_case!(make);

@@ -12,7 +12,7 @@ use crate::{a_callback, a_client, an_impatient_client, failure, settings};
 
 async fn result_of(behaviour: Behaviour) -> CallbackResult {
     let receiver = Receiver::plain(behaviour).await;
-    a_client().await.send(a_callback(receiver.url())).await
+    a_client().await.send(a_callback(receiver.url())).await.result
 }
 
 async fn failure_of(behaviour: Behaviour) -> String {
@@ -72,7 +72,7 @@ async fn once_there_is_a_status_nothing_that_follows_changes_it() {
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: y\r\n"),
     ] {
         let mut receiver = Receiver::plain(Behaviour::floods(answer, more)).await;
-        let result = a_client().await.send(a_callback(receiver.url())).await;
+        let result = a_client().await.send(a_callback(receiver.url())).await.result;
         assert_eq!(result, CallbackResult::Delivered { status: 200 }, "{answer:?}");
         receiver.closed().await;
     }
@@ -88,7 +88,7 @@ async fn a_slow_body_is_cut_and_the_status_counts() {
         Behaviour::hangs_after("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
     ] {
         let receiver = Receiver::plain(behaviour).await;
-        let result = an_impatient_client().await.send(a_callback(receiver.url())).await;
+        let result = an_impatient_client().await.send(a_callback(receiver.url())).await.result;
         assert_eq!(result, CallbackResult::Delivered { status: 200 });
     }
 }
@@ -172,7 +172,7 @@ async fn when_an_address_does_not_take_the_connection_the_next_is_tried() {
     let client =
         CallbackClient::new(CallbackSettings { allowed_hosts, ..settings(&names) }).unwrap();
     let url = format!("http://two.example:{}/", receiver.address.port());
-    let result = client.send(a_callback(url)).await;
+    let result = client.send(a_callback(url)).await.result;
     assert_eq!(result, CallbackResult::Delivered { status: 204 });
     assert_eq!(receiver.unexpected_requests(), 1);
 }

@@ -1,5 +1,6 @@
 //! The callback client against receivers and name servers on the loopback interface, good and bad.
 
+mod again;
 mod bad_receivers;
 mod certificates;
 mod name_server;
@@ -49,7 +50,7 @@ fn a_callback(url: impl Into<String>) -> Callback {
         headers: vec![("X-Secret".to_owned(), Secret::new(CALLERS_SECRET.into()))],
         outcome: Outcome::Success,
         signature: "c2lnbmF0dXJl".to_owned(),
-        webhook_secret: None,
+        webhook_secrets: Vec::new(),
         at: Timestamp::from_millis(1_614_265_330_999),
     }
 }
@@ -57,7 +58,7 @@ fn a_callback(url: impl Into<String>) -> Callback {
 /// Why this callback fails.
 async fn failure(client: &CallbackClient, url: impl Into<String>) -> String {
     let url = url.into();
-    match client.send(a_callback(url.clone())).await {
+    match client.send(a_callback(url.clone())).await.result {
         CallbackResult::Failed { reason } => {
             assert!(!reason.contains(CALLERS_SECRET), "{reason}");
             reason

@@ -262,7 +262,7 @@ async fn a_name_that_changes_between_check_and_connection_leads_to_what_was_chec
     .await;
     let client = CallbackClient::new(settings(&names)).unwrap();
     let url = format!("http://rebinding.example:{}/", allowed.address.port());
-    let result = client.send(a_callback(url.clone())).await;
+    let result = client.send(a_callback(url.clone())).await.result;
     assert_eq!(result, CallbackResult::Delivered { status: 200 });
     allowed.request().await;
     assert_eq!(names.times_asked("rebinding.example", RecordType::A), 1);
@@ -281,7 +281,7 @@ async fn an_allowed_address_among_others_is_the_only_one_that_is_called() {
             .await;
     let client = CallbackClient::new(settings(&names)).unwrap();
     let url = format!("http://both.example:{}/", allowed.address.port());
-    let result = client.send(a_callback(url)).await;
+    let result = client.send(a_callback(url)).await.result;
     assert_eq!(result, CallbackResult::Delivered { status: 200 });
     assert_eq!((allowed.connections(), refused.connections()), (1, 0));
 }
@@ -294,7 +294,7 @@ async fn an_allowed_host_is_called_wherever_it_is() {
     let client =
         CallbackClient::new(CallbackSettings { allowed_hosts, ..settings(&names) }).unwrap();
     let url = format!("http://hooks.corp:{}/", other.address.port());
-    let result = client.send(a_callback(url)).await;
+    let result = client.send(a_callback(url)).await.result;
     assert_eq!(result, CallbackResult::Delivered { status: 200 });
     let url = format!("http://127.0.0.2:{}/", other.address.port());
     assert_eq!(failure(&client, url).await, "refused: 127.0.0.2 is a loopback address");

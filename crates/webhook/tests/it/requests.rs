@@ -12,7 +12,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 #[tokio::test]
 async fn a_success_is_a_post_of_exactly_this_body_and_these_headers() {
     let mut receiver = Receiver::plain(Behaviour::answers(OK)).await;
-    let sent = a_client().await.send(a_callback(receiver.url())).await;
+    let sent = a_client().await.send(a_callback(receiver.url())).await.result;
     assert_eq!(sent, CallbackResult::Delivered { status: 200 });
     let seen = receiver.request().await;
     assert_eq!(seen.start_line, "POST /hook HTTP/1.1");
@@ -54,7 +54,7 @@ async fn a_failure_names_its_reason() {
 async fn with_a_secret_the_callback_is_signed_as_standard_webhooks_says() {
     let mut receiver = Receiver::plain(Behaviour::answers(OK)).await;
     let mut callback = a_callback(receiver.url());
-    callback.webhook_secret = Some(Secret::new(SECRET.into()));
+    callback.webhook_secrets = vec![Secret::new(SECRET.into())];
     a_client().await.send(callback).await;
     let seen = receiver.request().await;
     let id = seen.header("webhook-id").unwrap();
@@ -65,11 +65,28 @@ async fn with_a_secret_the_callback_is_signed_as_standard_webhooks_says() {
 }
 
 #[tokio::test]
+async fn with_two_secrets_there_are_two_signatures_with_a_space_between() {
+    let mut receiver = Receiver::plain(Behaviour::answers(OK)).await;
+    let mut callback = a_callback(receiver.url());
+    let older = "whsec_+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s=";
+    callback.webhook_secrets = [SECRET, older].map(|text| Secret::new(text.into())).to_vec();
+    a_client().await.send(callback).await;
+    let seen = receiver.request().await;
+    let signed = |secret: &str| {
+        let id = seen.header("webhook-id").unwrap();
+        let timestamp = seen.header("webhook-timestamp").unwrap().parse().unwrap();
+        webhook_signature(secret.as_bytes(), id, timestamp, seen.body.as_bytes()).unwrap()
+    };
+    let expected = format!("{} {}", signed(SECRET), signed(older));
+    assert_eq!(seen.header("webhook-signature"), Some(expected.as_str()));
+}
+
+#[tokio::test]
 async fn with_an_unreadable_secret_nothing_is_sent() {
     let receiver = Receiver::plain(Behaviour::answers(OK)).await;
     let mut callback = a_callback(receiver.url());
-    callback.webhook_secret = Some(Secret::new(b"hunter2".to_vec()));
-    let result = a_client().await.send(callback).await;
+    callback.webhook_secrets = vec![Secret::new(b"hunter2".to_vec())];
+    let result = a_client().await.send(callback).await.result;
     let reason = "the app's webhook secret must begin with whsec_".to_owned();
     assert_eq!(result, CallbackResult::Failed { reason });
     assert_eq!(receiver.connections(), 0);
@@ -92,7 +109,10 @@ async fn a_callers_header_never_takes_the_place_of_ours() {
     for name in names {
         callback.headers.push((name.to_owned(), Secret::new(b"evil".to_vec())));
     }
-    assert_eq!(a_client().await.send(callback).await, CallbackResult::Delivered { status: 200 });
+    assert_eq!(
+        a_client().await.send(callback).await.result,
+        CallbackResult::Delivered { status: 200 }
+    );
     let seen = receiver.request().await;
     assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{seen:?}");
     assert_eq!(seen.header("webhook-signature"), None);
@@ -113,7 +133,7 @@ async fn a_header_that_can_not_be_sent_fails_without_showing_its_value() {
     let receiver = Receiver::plain(Behaviour::answers(OK)).await;
     let mut callback = a_callback(receiver.url());
     callback.headers = vec![("X-A".to_owned(), Secret::new(b"hunter2\r\nX-B: c".to_vec()))];
-    let result = a_client().await.send(callback).await;
+    let result = a_client().await.send(callback).await.result;
     let reason = "header X-A can't be sent".to_owned();
     assert_eq!(result, CallbackResult::Failed { reason });
     assert_eq!(receiver.connections(), 0);

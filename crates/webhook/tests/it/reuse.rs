@@ -34,7 +34,7 @@ async fn callbacks_to_one_place_share_a_connection() {
     let client = keeping(CallbackSettings { extra_ca_file, ..settings(&names) });
     for path in ["a", "b", "c"] {
         let url = format!("https://hooks.example:{}/{path}", receiver.address.port());
-        assert_eq!(client.send(a_callback(url)).await, DELIVERED);
+        assert_eq!(client.send(a_callback(url)).await.result, DELIVERED);
     }
     assert_eq!(receiver.connections(), 1);
 }
@@ -47,7 +47,7 @@ async fn a_connection_serves_no_other_host_though_the_address_is_the_same() {
     let client = keeping(settings(&names));
     for host in ["a.example", "b.example", "127.0.0.1", "a.example"] {
         let url = format!("http://{host}:{}/", receiver.address.port());
-        assert_eq!(client.send(a_callback(url)).await, DELIVERED);
+        assert_eq!(client.send(a_callback(url)).await.result, DELIVERED);
     }
     assert_eq!(receiver.connections(), 3);
 }
@@ -58,7 +58,7 @@ async fn a_connection_that_the_receiver_closed_while_idle_costs_no_callback() {
     let mut receiver = Receiver::plain(Behaviour::closes_after(OK)).await;
     let client = a_keeping_client().await;
     for _ in 0..50 {
-        assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+        assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
         receiver.request().await;
         receiver.closed().await;
     }
@@ -90,7 +90,7 @@ async fn a_close_that_is_noticed_only_when_sending_costs_no_callback_either() {
     });
     let client = a_keeping_client().await;
     for _ in 0..3 {
-        assert_eq!(client.send(a_callback(url.clone())).await, DELIVERED);
+        assert_eq!(client.send(a_callback(url.clone())).await.result, DELIVERED);
         close.send(()).unwrap();
         wait_for_close.recv().unwrap();
     }
@@ -101,7 +101,7 @@ async fn a_close_that_is_noticed_only_when_sending_costs_no_callback_either() {
 async fn a_callback_that_a_kept_connection_lost_on_its_way_is_not_sent_again() {
     let client = a_keeping_client().await;
     let once = OneAnswerOnly::start().await;
-    assert_eq!(client.send(a_callback(once.url.clone())).await, DELIVERED);
+    assert_eq!(client.send(a_callback(once.url.clone())).await.result, DELIVERED);
     let reason = failure(&client, once.url.clone()).await;
     assert_eq!(reason, "the receiver closed the connection without an answer");
     assert_eq!(once.served().await, (1, 2));
@@ -118,8 +118,8 @@ async fn an_answer_that_is_not_read_to_its_end_costs_the_connection() {
     for (answer, connections) in [(long, 2), (whole, 1), (closing, 2)] {
         let receiver = Receiver::plain(Behaviour::answers(&answer)).await;
         let client = a_keeping_client().await;
-        assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
-        assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+        assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
+        assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
         assert_eq!(receiver.connections(), connections);
     }
 }
@@ -137,7 +137,7 @@ async fn a_connection_is_kept_only_where_the_receiver_says_so() {
         let receiver = Receiver::plain(Behaviour::answers(&answer)).await;
         let client = a_keeping_client().await;
         for _ in 0..2 {
-            assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+            assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
         }
         assert_eq!(receiver.connections(), connections, "{header:?}");
     }
@@ -149,7 +149,7 @@ async fn an_answer_before_the_question_is_never_taken_for_one() {
     let receiver = Receiver::plain(Behaviour::answers(&early)).await;
     let client = a_keeping_client().await;
     for _ in 0..3 {
-        assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+        assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
     }
 }
 
@@ -174,7 +174,7 @@ async fn no_more_are_kept_than_the_settings_say_and_none_for_longer() {
         let a = Receiver::plain(Behaviour::answers(OK)).await;
         let b = Receiver::plain(Behaviour::answers(OK)).await;
         for receiver in [&a, &b, &a, &b] {
-            assert_eq!(client.send(a_callback(receiver.url())).await, DELIVERED);
+            assert_eq!(client.send(a_callback(receiver.url())).await.result, DELIVERED);
         }
         assert_eq!([a.connections(), b.connections()], connections, "{most} {idle_timeout:?}");
     }

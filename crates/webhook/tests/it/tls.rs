@@ -34,7 +34,7 @@ async fn a_certificate_of_the_extra_authority_for_the_urls_name_is_accepted() {
         format!("https://{authority_of_url}/x"),
         format!("https://HOOKS.example.:{}/x", receiver.address.port()),
     ] {
-        let result = trusting(&authority, &names).send(a_callback(url)).await;
+        let result = trusting(&authority, &names).send(a_callback(url)).await.result;
         assert_eq!(result, CallbackResult::Delivered { status: 204 });
     }
     assert_eq!(receiver.request().await.header("host"), Some(authority_of_url.as_str()));
@@ -45,7 +45,7 @@ async fn a_certificate_for_the_urls_address_is_accepted() {
     let (authority, names) = (Authority::new(), names().await);
     let receiver = Receiver::tls(authority.acceptor_for("127.0.0.1"), no_content()).await;
     let url = format!("https://{}/", receiver.address);
-    let result = trusting(&authority, &names).send(a_callback(url)).await;
+    let result = trusting(&authority, &names).send(a_callback(url)).await.result;
     assert_eq!(result, CallbackResult::Delivered { status: 204 });
 }
 
