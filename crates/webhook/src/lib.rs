@@ -12,6 +12,7 @@
 
 mod client;
 mod connect;
+mod examine;
 mod failure;
 pub mod guard;
 mod idle;
@@ -24,5 +25,6 @@ mod standard_webhooks;
 mod target;
 
 pub use client::CallbackClient;
+pub use examine::{Examination, ShownRequest};
 pub use settings::{CallbackSettings, CallbackSettingsFault, CallbackSettingsFaults, NameSource};
 pub use standard_webhooks::{WebhookSecretFault, webhook_signature};

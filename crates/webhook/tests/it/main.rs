@@ -3,6 +3,7 @@
 mod again;
 mod bad_receivers;
 mod certificates;
+mod examining;
 mod name_server;
 mod receiver;
 mod refusals;
