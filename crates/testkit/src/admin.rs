@@ -66,6 +66,29 @@ impl TestApp {
         self.list_of("registrations", user).await
     }
 
+    /// The app's delivery log, newest first.
+    pub async fn deliveries(&self) -> Vec<Value> {
+        let path = format!("{}/deliveries?limit=1000", self.admin_path());
+        let answer = self.admin_get(&path).await.expect(200).json();
+        answer["items"].as_array().expect("items").clone()
+    }
+
+    /// What became of the callback of a registration, newest first, once there are so many attempts.
+    pub async fn deliveries_of(&self, id: &str, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} attempts of the callback of {id}"), async || {
+            let mut all = self.deliveries().await;
+            all.retain(|one| one["registration_id"] == id);
+            (all.len() >= count).then_some(all)
+        })
+        .await
+    }
+
+    /// Has callbacks tried again for so long; `None` for never.
+    pub async fn try_callbacks_again(&self, window: Option<Duration>) {
+        let retries = window.map(|window| json!({"window_seconds": window.as_secs()}));
+        let _ = self.change(&json!({"callbacks": {"retries": retries}})).await.expect(200);
+    }
+
     async fn list_of(&self, what: &str, user: &str) -> Vec<Value> {
         let path = format!("{}/{what}?limit=1000&user_id={}", self.admin_path(), percent(user));
         let answer = self.admin_get(&path).await.expect(200).json();

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod callback;
 mod demo;
 mod panics;
 mod serve;
@@ -83,6 +84,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Simulator(simulator::SimulatorArgs),
     Demo(demo::DemoArgs),
+    Callback(callback::CallbackArgs),
 }
 
 /// Runs the command that the command line asks for.
@@ -100,6 +102,7 @@ pub fn run() -> Exit {
         Command::Serve(args) => serve::run(&args),
         Command::Simulator(args) => simulator::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Callback(args) => callback::run(&args),
     }
 }
 
