@@ -147,7 +147,9 @@ impl Server {
             service,
             providers,
             http,
-            gauges: tokio::spawn(async { drop(tokio::join!(gauges, certificates)) }),
+            gauges: tokio::spawn(async {
+                tokio::join!(gauges, certificates);
+            }),
             stop,
             deadline: settings.shutdown.deadline,
         })
@@ -295,9 +297,10 @@ fn listen(
     let door = Door::open(settings.listen, current.clone())?;
     let place = Place { address: door.address, tls: door.tls.is_some() };
     let site = |public, operator| Site { service: service.clone(), public, operator };
-    let renewing = async |stop: CancellationToken| match tls {
-        Some(kept) => kept.keep_current(stop).await,
-        None => {}
+    let renewing = async |stop: CancellationToken| {
+        if let Some(kept) = tls {
+            kept.keep_current(stop).await;
+        }
     };
     let stop = stop.clone();
     let Some(own) = settings.admin_listener else {

@@ -55,7 +55,7 @@ impl Authority {
                 let key = KeyPair::generate()?;
                 let ca_pem = ca_params().self_signed(&key)?.pem();
                 // The key goes first: a certificate without its key is made anew.
-                directory.write(CA_KEY_FILE, &key.serialize_pem(), Readable::ByOwner)?;
+                directory.write(CA_KEY_FILE, key.serialize_pem(), Readable::ByOwner)?;
                 directory.write(CA_FILE, &ca_pem, Readable::ByAll)?;
                 Ok(Self { issuer: Issuer::new(ca_params(), key), ca_pem })
             }

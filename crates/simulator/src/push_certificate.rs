@@ -105,7 +105,7 @@ pub(crate) fn issue(
         authority.sign(params, &key)?
     };
     Ok(PushCertificate {
-        p12: p12(&certificate.der().to_vec(), &key.serialize_der())?,
+        p12: p12(certificate.der(), &key.serialize_der())?,
         certificate_pem: certificate.pem(),
         key_pem: key.serialize_pem(),
     })

@@ -76,7 +76,7 @@ async fn a_store_that_was_sealed_starts_with_its_own_key_only() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_told_and_the_data_let_go_of() {
     let dir = tempfile::tempdir().unwrap();
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut on_taken = settings(dir.path());
     on_taken.listen = taken.local_addr().unwrap();
     let fault = refused(Server::start(on_taken).await);

@@ -56,10 +56,8 @@ impl<'a> AppMore<'a> {
                 .callback_retries
                 .map(|retries| u64::try_from(retries.window.as_millis()).unwrap_or(u64::MAX)),
         };
-        let has_certificate = app
-            .ios
-            .as_ref()
-            .is_some_and(|side| matches!(side.auth, IosAuth::Certificate { .. }));
+        let has_certificate =
+            app.ios.as_ref().is_some_and(|side| matches!(side.auth, IosAuth::Certificate { .. }));
         let is_needed = has_certificate
             || more.old_webhook_secret.is_some()
             || more.callback_retry_window_ms.is_some();
