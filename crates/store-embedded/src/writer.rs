@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
+use std::vec;
 
 use pushroll_domain::StoreError;
 use rocksdb::WriteOptions;
@@ -35,7 +36,7 @@ pub(crate) struct Answer<T> {
 /// rest of a commit does for one item; woken by another task they are only put into its thread's queue. So
 /// the writer wakes one caller of a group, and hands him the others.
 struct Others {
-    replies: Vec<Reply>,
+    replies: vec::IntoIter<Reply>,
     committed: Result<(), Arc<str>>,
 }
 
@@ -44,25 +45,23 @@ impl Others {
         committed.clone().map_err(|reason| unavailable(&*reason))
     }
 
-    const fn nobody() -> Self {
-        Self { replies: Vec::new(), committed: Ok(()) }
+    fn nobody() -> Self {
+        Self { replies: Vec::new().into_iter(), committed: Ok(()) }
     }
 }
 
 impl Drop for Others {
     fn drop(&mut self) {
-        // One who is gone drops what he was given at once, and so passes the others on.
-        let Some(first) = self.replies.pop() else { return };
-        for reply in self.replies.drain(..) {
+        for reply in self.replies.by_ref() {
             reply(Self::result(&self.committed), Self::nobody());
         }
-        first(Self::result(&self.committed), Self::nobody());
     }
 }
 
-/// Tells all callers of a group.
-fn tell(mut replies: Vec<Reply>, committed: Result<(), Arc<str>>) {
-    let Some(first) = replies.pop() else { return };
+/// Tells all callers of a group. One who is gone drops what he is told at once, and so passes it on.
+fn tell(replies: Vec<Reply>, committed: Result<(), Arc<str>>) {
+    let mut replies = replies.into_iter();
+    let Some(first) = replies.next() else { return };
     let result = Others::result(&committed);
     first(result, Others { replies, committed });
 }
