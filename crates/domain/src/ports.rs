@@ -112,6 +112,13 @@ pub trait Store: Send + Sync + 'static {
     /// need not look whether it knows it.
     async fn accept(&self, batch: Vec<Accept>) -> Result<(), StoreError>;
 
+    /// Whether this process works on what is pending of the user whose bits are in this id. What others work
+    /// on is accepted all the same, and must not be carried on here. Asked for each request, so it must
+    /// neither wait nor read.
+    fn works_on(&self, _id: RegistrationId) -> bool {
+        true
+    }
+
     /// Hands out up to `limit` registrations of a lane that are due, oldest due time first. Each is
     /// in the hands of one taker at a time, until it is finished, postponed or given back, or the
     /// taker's process ends.
@@ -235,6 +242,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// All of the configuration.
     async fn directory(&self) -> Result<Directory, StoreError>;
+
+    /// Resolves when another process may have changed the configuration, which is then to be read again.
+    async fn configuration_changed(&self) {
+        std::future::pending().await
+    }
+
+    /// How many processes share the work.
+    fn nodes(&self) -> u32 {
+        1
+    }
 
     /// Adds or replaces an organization.
     async fn put_org(&self, org: Org) -> Result<(), StoreError>;

@@ -93,7 +93,7 @@ impl Service {
         if good.is_empty() {
             return Ok(());
         }
-        self.limits.count_request(org)?;
+        self.limits.count_request(org, self.store.nodes())?;
         let count = good.len() as u64;
         self.store.clean_up(good).await.map_err(|cause| CleanUpError::Unavailable {
             retry_after: retry_after(&cause),

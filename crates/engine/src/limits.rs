@@ -4,6 +4,7 @@
 //! is never refused by that limit. By organization every request counts, if a limit is set at all.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -69,7 +70,8 @@ pub(crate) struct Limits {
     by_source: DefaultKeyedRateLimiter<Source>,
     other_sources: DefaultDirectRateLimiter,
     sources_told_apart: usize,
-    by_organization: Option<DefaultKeyedRateLimiter<OrgId>>,
+    /// With its burst.
+    by_organization: Option<(DefaultKeyedRateLimiter<OrgId>, NonZeroU32)>,
 }
 
 impl Limits {
@@ -80,7 +82,9 @@ impl Limits {
             by_source: RateLimiter::keyed(by_source),
             other_sources: RateLimiter::direct(by_source),
             sources_told_apart: limits.sources_told_apart,
-            by_organization: limits.by_organization.map(|rate| RateLimiter::keyed(quota(rate))),
+            by_organization: limits
+                .by_organization
+                .map(|rate| (RateLimiter::keyed(quota(rate)), rate.burst)),
         }
     }
 
@@ -97,13 +101,18 @@ impl Limits {
         })
     }
 
-    /// Counts a request of an organization that is known.
-    pub(crate) fn count_request(&self, org: OrgId) -> Result<(), Throttled> {
-        let Some(limiter) = &self.by_organization else { return Ok(()) };
-        limiter.check_key(&org).map_err(|not_until| Throttled {
-            limit: LimitName::ByOrganization,
-            retry_after: not_until.wait_time_from(self.clock.now()),
-        })
+    /// Counts a request of an organization that is known. Where several processes share the requests, each
+    /// lets its part of the rate through.
+    pub(crate) fn count_request(&self, org: OrgId, processes: u32) -> Result<(), Throttled> {
+        let Some((limiter, burst)) = &self.by_organization else { return Ok(()) };
+        let counts = NonZeroU32::new(processes).unwrap_or(NonZeroU32::MIN).min(*burst);
+        let throttled = |retry_after| Throttled { limit: LimitName::ByOrganization, retry_after };
+        match limiter.check_key_n(&org, counts) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => Err(throttled(not_until.wait_time_from(self.clock.now()))),
+            // It counts for no more than the burst, so there is always room for it.
+            Err(_) => Err(throttled(Duration::from_secs(1))),
+        }
     }
 
     /// Forgets sources that have been quiet for long enough.
@@ -147,6 +156,20 @@ mod tests {
             }
         };
         assert!(throttled.retry_after <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn each_of_several_processes_lets_its_part_of_an_organization_s_rate_through() {
+        let mut settings = EngineSettings::default().requests;
+        let number = |n| NonZeroU32::new(n).unwrap();
+        settings.by_organization = Some(RateLimit { per_second: number(1), burst: number(120) });
+        let passed = |processes| {
+            let limits = Limits::new(&settings);
+            let org = OrgId::from_bytes([1; 16]);
+            (0..200).filter(|_| limits.count_request(org, processes).is_ok()).count()
+        };
+        assert_eq!([passed(1), passed(3), passed(120)], [120, 40, 1]);
+        assert_eq!(passed(1_000), 1, "never nothing");
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Service {
             }
         }
         if directory.org(org).is_some() {
-            self.limits.count_request(org)?;
+            self.limits.count_request(org, self.store.nodes())?;
         }
         let known = items.iter().zip(&authorized).filter(|(_, by)| by.is_some());
         self.leave_room(known.map(|(item, _)| item.app))?;
@@ -233,7 +233,11 @@ impl Service {
             .into_iter()
             .map(|registration| {
                 let registration = Arc::new(registration);
-                let hold = self.verification.try_hold(&registration);
+                let hold = if self.store.works_on(registration.id) {
+                    self.verification.try_hold(&registration)
+                } else {
+                    None
+                };
                 let accept =
                     Accept { registration: Arc::clone(&registration), taken: hold.is_some() };
                 taken.extend(hold.map(|hold| (registration, hold)));

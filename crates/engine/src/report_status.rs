@@ -45,7 +45,7 @@ impl Service {
     ) -> Result<Vec<Status>, StatusError> {
         let now = self.clock.now();
         match self.directory().authorize(org, app, &token.hash(), now) {
-            Authorization::Good(..) => self.limits.count_request(org)?,
+            Authorization::Good(..) => self.limits.count_request(org, self.store.nodes())?,
             Authorization::NotGood(_) | Authorization::Unknown(_) => {
                 self.count_bad_token(source)?;
                 return Err(StatusError::TokenNotGood);

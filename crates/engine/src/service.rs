@@ -12,13 +12,16 @@ use pushroll_domain::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::deliver::Deliveries;
 use crate::limits::{Limits, Source, Throttled};
 use crate::meters::Meters;
 use crate::settings::EngineSettings;
 use crate::verify::Verification;
+
+/// The wait before a changed configuration that could not be read is read again.
+const RELOAD_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the engine is made of.
 pub struct Parts {
@@ -103,6 +106,7 @@ impl Service {
         service.spawn_worker("verification", service.clone().hand_out());
         service.spawn_worker("deliveries", service.clone().deliver());
         service.spawn_worker("sweep", service.clone().sweep());
+        service.spawn_worker("configuration", service.clone().follow_configuration());
         Ok(service)
     }
 
@@ -116,6 +120,28 @@ impl Service {
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         self.directory.store(Arc::new(self.store.directory().await?));
         Ok(())
+    }
+
+    /// Reads the configuration again whenever another process has changed it.
+    async fn follow_configuration(self) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.store.configuration_changed() => {}
+            }
+            while let Err(cause) = self.reload_alone().await {
+                debug!(%cause, "the configuration can't be read now");
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep(RELOAD_AGAIN) => {}
+                }
+            }
+        }
+    }
+
+    async fn reload_alone(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.reload().await
     }
 
     /// Counts a request whose token is not good.
