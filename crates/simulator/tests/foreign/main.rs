@@ -49,20 +49,23 @@ fn is(results: &Value, device: &str, status: u16, reason: Option<&str>) {
 }
 
 impl World {
-    fn url(&self, sandbox: bool) -> &str {
-        match sandbox {
+    /// Host and port of an environment of APNs.
+    fn place(&self, sandbox: bool) -> (&str, u16) {
+        let url = match sandbox {
             false => self.simulator.apns_production_url(),
             true => self.simulator.apns_sandbox_url(),
-        }
+        };
+        let (host, port) =
+            url.trim_start_matches("https://").split_once(':').expect("host and port");
+        (host, port.parse().expect("a port"))
     }
 
     /// A plan for `python/apns.py`.
     fn aioapns(&self, sandbox: bool, credentials: &Value, devices: &[&str]) -> Value {
-        let address = self.url(sandbox).trim_start_matches("https://");
-        let (host, port) = address.split_once(':').expect("a port");
+        let (host, port) = self.place(sandbox);
         json!({
             "host": host,
-            "port": port.parse::<u16>().expect("a port"),
+            "port": port,
             "ca": self.simulator.ca_pem_path(),
             "sandbox": sandbox,
             "topic": TOPIC,
@@ -75,8 +78,10 @@ impl World {
 
     /// A plan for `node/apns.js`.
     fn node_apn(&self, sandbox: bool, credentials: &Value, devices: &[&str]) -> Value {
+        let (host, port) = self.place(sandbox);
         json!({
-            "address": self.url(sandbox).trim_start_matches("https://"),
+            "host": host,
+            "port": port,
             "ca": self.simulator.ca_pem(),
             "topic": TOPIC,
             "credentials": credentials,
@@ -110,6 +115,7 @@ impl World {
             "service_account": self.simulator.service_account(),
             "dry_run": true,
             "async": false,
+            "kind": "token",
             "devices": devices,
         })
     }
@@ -264,10 +270,13 @@ async fn firebase_admin_sees_the_fate_of_each_registration_token() {
         [FcmFate::Accepted, FcmFate::Bad, FcmFate::Dead, FcmFate::OtherSender, FcmFate::Busy]
             .map(fcm);
     let devices = [good.as_str(), &bad, &dead, &other, &busy];
-    for (over_http2, dry_run) in [(false, true), (false, false), (true, true)] {
+    for (over_http2, dry_run, kind) in
+        [(false, true, "token"), (false, false, "token"), (true, true, "fid")]
+    {
         world.simulator.reset().await;
         let mut plan = world.firebase(&devices);
         plan["async"] = json!(over_http2);
+        plan["kind"] = json!(kind);
         plan["dry_run"] = json!(dry_run);
         let results = world.ask_firebase(plan).await;
         firebase_says(&results, &good, None);
@@ -288,8 +297,8 @@ async fn firebase_admin_sees_what_is_wrong_with_the_account_and_a_provider_in_tr
     let good = fcm(FcmFate::Accepted);
     world.simulator.reject_credentials(Provider::Oauth, true);
     let results = world.ask_firebase(world.firebase(&[&good])).await;
-    let message = of(&results, &good)["message"].as_str().unwrap_or_default().to_owned();
-    assert!(message.contains("invalid_grant"), "{results}");
+    firebase_says(&results, &good, Some("RefreshError"));
+    assert!(of(&results, &good)["message"].to_string().contains("invalid_grant"), "{results}");
     world.simulator.reject_credentials(Provider::Oauth, false);
     world.simulator.reject_credentials(Provider::Fcm, true);
     let results = world.ask_firebase(world.firebase(&[&good])).await;

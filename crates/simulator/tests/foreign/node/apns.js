@@ -9,7 +9,8 @@ const plan = JSON.parse(text);
 
 const provider = new apn.Provider({
   ...plan.credentials,
-  address: plan.address,
+  address: plan.host,
+  port: plan.port,
   ca: plan.ca,
   requestTimeout: 60000,
 });

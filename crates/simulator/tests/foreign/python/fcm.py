@@ -8,6 +8,7 @@ import sys
 
 import firebase_admin
 from firebase_admin import credentials, exceptions, messaging
+from google.auth.exceptions import RefreshError
 
 
 def told(device, fault):
@@ -25,7 +26,8 @@ def main(plan):
     messaging._MessagingService.FCM_URL = plan["fcm"] + "/v1/projects/{0}/messages:send"
     firebase_admin.initialize_app(credentials.Certificate(plan["service_account"]))
     messages = [
-        messaging.Message(token=device, data={"key": "value"}) for device in plan["devices"]
+        messaging.Message(**{plan["kind"]: device}, data={"key": "value"})
+        for device in plan["devices"]
     ]
     results = []
     if plan["async"]:
@@ -38,7 +40,7 @@ def main(plan):
             try:
                 name = messaging.send(message, dry_run=plan["dry_run"])
                 results.append({**told(device, None), "name": name})
-            except exceptions.FirebaseError as fault:
+            except (exceptions.FirebaseError, RefreshError) as fault:
                 results.append({**told(device, fault), "name": None})
     json.dump(results, sys.stdout)
 
