@@ -195,7 +195,8 @@ fn tell(url: &str, examined: &Examination) -> String {
             let _ = writeln!(text, "verdict    allowed; it goes to {}", list(calls));
         }
         Some(reason) => {
-            let _ = writeln!(text, "verdict    not possible: {reason}");
+            let verdict = if reason.starts_with("refused: ") { "" } else { "not possible: " };
+            let _ = writeln!(text, "verdict    {verdict}{reason}");
             if let Some(setting) = what_would_allow(reason) {
                 let _ = writeln!(text, "           {setting}");
             }
