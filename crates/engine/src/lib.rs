@@ -4,6 +4,7 @@
 
 mod certificates;
 mod clean_up;
+mod clock_watch;
 mod configure;
 mod deliver;
 mod inspect;

@@ -107,6 +107,7 @@ impl Service {
         service.spawn_worker("deliveries", service.clone().deliver());
         service.spawn_worker("sweep", service.clone().sweep());
         service.spawn_worker("configuration", service.clone().follow_configuration());
+        service.spawn_worker("clock", service.clone().watch_clock());
         Ok(service)
     }
 

@@ -96,6 +96,18 @@ impl Verification {
         Arc::clone(state)
     }
 
+    /// There may be something due in the store.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Forgets every time that a lane waits for: the clock went back.
+    pub(crate) fn begin_anew(&self) {
+        let lanes: Vec<_> = self.lanes.lock().values().cloned().collect();
+        lanes.iter().for_each(|lane| lane.begin_anew());
+        self.wake();
+    }
+
     /// Forgets the lanes of apps that are gone.
     fn forget_lanes(&self, is_known: impl Fn(Lane) -> bool) {
         self.lanes

@@ -42,6 +42,15 @@ impl ManualClock {
         }
     }
 
+    /// Moves it back, as a wrong clock is put right.
+    pub fn go_back(&self, span: Duration) {
+        let millis = u64::try_from(span.as_millis()).expect("a span that a test can mean");
+        let now = self.0.now_millis.fetch_sub(millis, Ordering::SeqCst) - millis;
+        for simulator in self.0.simulators.lock().iter() {
+            set(simulator, now);
+        }
+    }
+
     /// Takes a simulator's clock along from now on.
     pub(crate) fn takes_along(&self, simulator: &Controls) {
         set(simulator, self.0.now_millis.load(Ordering::SeqCst));

@@ -108,6 +108,15 @@ impl LaneState {
         true
     }
 
+    /// Forgets every time that the lane waits for.
+    pub(super) fn begin_anew(&self) {
+        let mut asking = self.asking.lock();
+        asking.breaker = Breaker::new();
+        asking.hinted_at = None;
+        asking.not_before = None;
+        self.held_back.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn permit(&self, now: Timestamp) -> Permit {
         self.asking.lock().breaker.permit(now)
     }

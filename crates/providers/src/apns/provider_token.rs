@@ -153,7 +153,8 @@ impl Entry {
     }
 
     fn is_held(&self, now: Timestamp) -> bool {
-        self.held_until.is_some_and(|until| now < until)
+        // One that ends later than it was begun for is from before the clock went back.
+        self.held_until.is_some_and(|until| now < until && until <= now.plus(HOLD))
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -164,7 +165,8 @@ impl Entry {
     }
 
     fn may_be_forced(&self, now: Timestamp) -> bool {
-        let lately = self.forced_at.is_some_and(|at| now.since(at) < LEAST_BETWEEN_FORCED);
+        let is_lately = |at| at <= now && now.since(at) < LEAST_BETWEEN_FORCED;
+        let lately = self.forced_at.is_some_and(is_lately);
         !lately && !self.is_held(now)
     }
 }

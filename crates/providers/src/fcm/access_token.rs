@@ -149,7 +149,10 @@ impl Shared {
             State::Ready { token, renew_at } if now < *renew_at => {
                 return Found::Known(Ok(token.clone()));
             }
-            State::Refused { report, until } if now < *until => {
+            // One that ends later than it was kept for is from before the clock went back.
+            State::Refused { report, until }
+                if now < *until && *until <= now.plus(KEEP_REFUSAL) =>
+            {
                 return Found::Known(Err(report.clone()));
             }
             // A fetch that was aborted has no sender any more, and has told nobody anything.

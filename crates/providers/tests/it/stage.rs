@@ -98,6 +98,11 @@ impl Stage {
         self.clock.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// Sets our clock back.
+    pub fn go_back(&self, span: Duration) {
+        self.clock.0.fetch_sub(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
     /// Moves our clock, and sets the simulator's to the same.
     pub fn advance_both(&self, minutes: u64) {
         self.advance(Duration::from_secs(minutes * 60));

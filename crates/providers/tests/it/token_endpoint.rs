@@ -42,6 +42,16 @@ async fn a_refusal_answers_all_who_wait_and_for_a_moment_those_who_come_after() 
 }
 
 #[tokio::test]
+async fn a_refusal_is_not_kept_for_longer_when_the_clock_was_set_back() {
+    let stage = stage().await;
+    stage.simulator.reject_credentials(OAUTH, true);
+    assert_eq!(ask(&stage).await.verdict, Verdict::CredentialsRefused);
+    stage.simulator.reject_credentials(OAUTH, false);
+    stage.go_back(Duration::from_secs(60));
+    assert_eq!(ask(&stage).await.verdict, Verdict::Accepted);
+}
+
+#[tokio::test]
 async fn its_429_and_5xx_are_a_reason_to_wait() {
     let stage = stage().await;
     let wait = Some(Duration::from_secs(3));

@@ -13,6 +13,7 @@ mod callback_test;
 mod callbacks;
 mod certificates;
 mod cleanup;
+mod clock;
 mod limits;
 mod listeners;
 mod operations;

@@ -121,6 +121,17 @@ fn a_token_from_the_future_is_renewed_because_the_clock_was_set_back() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_leaves_neither_a_hold_nor_a_forced_renewal_behind() {
+    let desk = desk();
+    desk.tokens.expired(desk.credential, &desk.apns_key, &desk.current());
+    desk.tokens.hold(desk.credential);
+    desk.clock.0.fetch_sub(365 * 24 * 3_600_000, Ordering::Relaxed);
+    let renewed = desk.current();
+    desk.tokens.expired(desk.credential, &desk.apns_key, &renewed);
+    assert!(!desk.is_current(&renewed));
+}
+
+#[test]
 fn tokens_that_nobody_uses_are_forgotten() {
     let desk = desk();
     let with_print = |n: usize| {
