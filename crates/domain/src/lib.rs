@@ -52,8 +52,9 @@ pub use directory::{Authorization, Directory, Unknown};
 pub use guid::{GuidFault, parse_guid};
 pub use ids::{AppId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
 pub use ports::{
-    Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun, LongestWaits, Page,
-    PageRequest, Providers, Random, SealContext, SealFault, Sealer, Store, StoreError,
+    BackUp, BackUpFault, Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun,
+    LongestWaits, Page, PageRequest, Providers, Random, SealContext, SealFault, Sealer, Store,
+    StoreError,
 };
 pub use registration::{
     Accept, CleanUp, Ended, Ending, FailureReason, Finish, Finished, LaneLoad, Outcome, Postpone,

@@ -5,6 +5,7 @@
 //! any number of processes on one database as well as for one process on an embedded engine.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -297,6 +298,42 @@ pub trait Store: Send + Sync + 'static {
     /// Writes what is in hand and closes. Everything asked for afterwards fails with
     /// [`StoreError::Closed`].
     async fn close(&self);
+}
+
+/// Why there is no backup.
+#[derive(Debug, Error)]
+pub enum BackUpFault {
+    /// Something is there already.
+    #[error("{} is there already and is not an empty directory: name another", directory.display())]
+    Taken {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The path is not absolute, and the server's working directory is not the caller's.
+    #[error("{} is not an absolute path", directory.display())]
+    Relative {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// It can't be written.
+    #[error("{} can't be written: {reason}", directory.display())]
+    Write {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The store can't be read now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Copies all that a store holds, while it is in use, to where a server can be started on it.
+#[async_trait]
+pub trait BackUp: Send + Sync + 'static {
+    /// Makes a backup in this directory, which must not be there yet, or be empty. Everything that was
+    /// on stable storage when this was called is in it; no key is.
+    async fn back_up(&self, directory: PathBuf) -> Result<(), BackUpFault>;
 }
 
 /// Asks a provider, without delivering anything, whether a device token is good.

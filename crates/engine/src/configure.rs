@@ -21,10 +21,11 @@ use tracing::info;
 use crate::register::retry_after;
 use crate::service::Service;
 
+pub(crate) use ios::{APNS_CERTIFICATE, APNS_KEY};
 pub use ios::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosInput};
 
 /// The field names that sealed credentials are bound to.
-const SERVICE_ACCOUNT: &str = "android.service_account";
+pub(crate) const SERVICE_ACCOUNT: &str = "android.service_account";
 /// The most characters of a name.
 const NAME_CHARS: usize = 200;
 /// The most characters of a description.

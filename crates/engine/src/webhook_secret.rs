@@ -14,7 +14,7 @@ use crate::configure::{ConfigureError, invalid};
 use crate::service::Service;
 
 /// The field name that sealed webhook secrets are bound to.
-const WEBHOOK_SECRET: &str = "webhook_secret";
+pub(crate) const WEBHOOK_SECRET: &str = "webhook_secret";
 const SECRET_BYTES: usize = 32;
 
 /// How long the old secret goes on signing, unless it is said.

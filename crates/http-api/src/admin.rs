@@ -2,6 +2,7 @@
 //! devices and registrations. Every answer to it is guarded by the admin token.
 
 mod apps;
+mod backup;
 mod callbacks;
 mod inspect;
 mod object;
@@ -10,10 +11,12 @@ mod paging;
 mod times;
 mod tokens;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::{Method, StatusCode};
-use pushroll_domain::{AppId, OrgId, RegistrationId, TokenHash, TokenId};
+use pushroll_domain::{AppId, BackUp, OrgId, RegistrationId, TokenHash, TokenId};
 use pushroll_engine::{Service, Source};
 use tracing::error;
 
@@ -34,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: Bytes,
+    /// Who makes backups.
+    pub(crate) backup: Option<Arc<dyn BackUp>>,
 }
 
 /// What can be done.
@@ -56,6 +61,7 @@ pub(crate) enum Operation {
     ListDeliveries(OrgId, AppId),
     RotateWebhookSecret(OrgId, AppId),
     EndOldWebhookSecret(OrgId, AppId),
+    BackUp,
 }
 
 /// Whether the request carries the admin token.
@@ -111,6 +117,9 @@ impl Operation {
                 let app =
                     AppId::parse(&percent_decoded(app)).map_err(|_| refusal::not_found("app"))?;
                 Self::of_app(method, org, app, rest)
+            }
+            ["backup"] => {
+                choose(method, "POST", |method| (*method == Method::POST).then_some(Self::BackUp))
             }
             _ => Err(nothing_here()),
         }
@@ -214,6 +223,7 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
         Operation::ShowRegistration(org, app, id) => {
             inspect::registration(service, org, app, id).await
         }
+        Operation::BackUp => backup::make(call).await,
         Operation::ListDeliveries(org, app) => callbacks::deliveries(service, org, app, call).await,
         Operation::RotateWebhookSecret(org, app) => {
             callbacks::rotate_secret(service, org, app, call).await

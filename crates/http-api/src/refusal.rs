@@ -99,7 +99,7 @@ pub(crate) fn throttled(Throttled { limit, retry_after }: Throttled) -> Problem 
 }
 
 /// 503.
-fn unavailable(retry_after: Duration, cause: &StoreError) -> Problem {
+pub(crate) fn unavailable(retry_after: Duration, cause: &StoreError) -> Problem {
     debug!(%cause, "answered 503");
     let detail = "The request is not known to be kept. Send it again later; what was kept all the same does no harm.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, Rule::Unavailable, detail)

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pushroll_domain::{CallbackSender, TokenHash};
+use pushroll_domain::{BackUp, CallbackSender, TokenHash};
 use pushroll_engine::{Service, Source};
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -57,6 +57,8 @@ pub struct OperatorRoutes {
     pub admin_token: TokenHash,
     /// The metrics.
     pub metrics: MetricsText,
+    /// Who makes backups; `None` with a store that has means of its own.
+    pub backup: Option<Arc<dyn BackUp>>,
 }
 
 /// A site at work.
@@ -212,6 +214,7 @@ impl Server {
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers.clone(),
             body: received.bytes.clone(),
+            backup: operator.backup.clone(),
         };
         admin::answer(service.clone(), call).await
     }

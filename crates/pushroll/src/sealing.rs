@@ -8,6 +8,8 @@
 //! A sealed value: version (1 byte), key id (8), salt (16), nonce (12), ciphertext, tag (16).
 
 pub mod key_file;
+mod key_ring;
+pub mod rotation;
 
 use std::fmt;
 
@@ -17,6 +19,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use pushroll_domain::{Random, SealContext, SealFault, Sealed, Sealer, Secret};
 use thiserror::Error;
+
+pub use key_ring::{KeyRing, KeyRingFault};
 
 use crate::machine::SystemRandom;
 
@@ -35,6 +39,23 @@ impl KeyId {
     #[must_use]
     pub fn from_kept(bytes: &[u8]) -> Self {
         Self(bytes.try_into().unwrap_or_default())
+    }
+
+    /// The ids of all keys that a store kept, the one under which it seals first.
+    #[must_use]
+    pub fn all_from_kept(bytes: &[u8]) -> Vec<Self> {
+        let (ids, rest) = bytes.as_chunks::<KEY_ID_BYTES>();
+        if rest.is_empty() {
+            ids.iter().map(|id| Self(*id)).collect()
+        } else {
+            vec![Self::from_kept(bytes)]
+        }
+    }
+
+    /// What a store keeps of these.
+    #[must_use]
+    pub fn to_keep(ids: &[Self]) -> Vec<u8> {
+        ids.iter().flat_map(|id| id.0).collect()
     }
 
     /// The id's bytes.
@@ -119,23 +140,43 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Seals and opens under one key.
+/// Seals under one key, and opens under that and others.
 #[derive(Debug)]
 pub struct AesSealer {
     id: KeyId,
     deriving: hmac::Key,
+    others: Vec<(KeyId, hmac::Key)>,
+}
+
+fn deriving(key: &SealingKey) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, key.key.reveal())
 }
 
 impl AesSealer {
     /// A sealer under this key.
     #[must_use]
     pub fn new(key: &SealingKey) -> Self {
-        Self { id: key.id, deriving: hmac::Key::new(hmac::HMAC_SHA256, key.key.reveal()) }
+        Self { id: key.id, deriving: deriving(key), others: Vec::new() }
+    }
+
+    /// A sealer under the newest of these keys that opens under all of them.
+    #[must_use]
+    pub fn with(keys: &KeyRing) -> Self {
+        let others = keys.others().iter().map(|key| (key.id, deriving(key))).collect();
+        Self { others, ..Self::new(keys.newest()) }
+    }
+
+    /// The key that messages under the key with this id are derived from.
+    fn deriving(&self, id: &[u8]) -> Option<&hmac::Key> {
+        if id == self.id.0 {
+            return Some(&self.deriving);
+        }
+        self.others.iter().find(|(other, _)| id == other.0).map(|(_, key)| key)
     }
 
     /// The key of one message.
-    fn message_key(&self, salt: &[u8]) -> LessSafeKey {
-        let mut block = hmac::Context::with_key(&self.deriving);
+    fn message_key(deriving: &hmac::Key, salt: &[u8]) -> LessSafeKey {
+        let mut block = hmac::Context::with_key(deriving);
         block.update(b"pushroll sealed 1");
         block.update(salt);
         block.update(&[1]);
@@ -167,7 +208,7 @@ impl Sealer for AesSealer {
 
         let mut text = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
         text.extend_from_slice(plain);
-        self.message_key(salt)
+        Self::message_key(&self.deriving, salt)
             .seal_in_place_append_tag(nonce, aad, &mut text)
             .expect("a text that fits into memory fits into GCM");
         sealed.append(&mut text);
@@ -182,16 +223,16 @@ impl Sealer for AesSealer {
             return Err(SealFault::Damaged);
         }
         let (bound, random) = head.split_at(1 + KEY_ID_BYTES);
-        if bound[1..] != self.id.0 {
+        let Some(deriving) = self.deriving(&bound[1..]) else {
             let mut other = KeyId([0; KEY_ID_BYTES]);
             other.0.copy_from_slice(&bound[1..]);
             return Err(SealFault::OtherKey(other.to_string()));
-        }
+        };
         let (salt, nonce) = random.split_at(SALT_BYTES);
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealFault::Damaged)?;
         let mut text = text.to_vec();
         let aad = bound_to(bound, context);
-        let opened = self.message_key(salt).open_in_place(nonce, aad, &mut text);
+        let opened = Self::message_key(deriving, salt).open_in_place(nonce, aad, &mut text);
         let length = opened.map_err(|_| SealFault::Damaged)?.len();
         text.truncate(length);
         Ok(Secret::new(text))
@@ -244,6 +285,19 @@ mod tests {
         let sealed = AesSealer::new(&key(1)).seal(context(1, 2, "field"), b"x");
         let fault = AesSealer::new(&key(2)).open(context(1, 2, "field"), &sealed).unwrap_err();
         assert_eq!(fault, SealFault::OtherKey(key(1).id().to_string()));
+    }
+
+    #[test]
+    fn a_ring_seals_under_its_newest_key_and_opens_under_all() {
+        let sealed_before = AesSealer::new(&key(1)).seal(context(1, 2, "field"), b"x");
+        let ring = KeyRing::of(key(2), vec![key(3), key(1)]);
+        let sealer = AesSealer::with(&ring);
+        assert_eq!(sealer.open(context(1, 2, "field"), &sealed_before).unwrap().reveal(), b"x");
+        let sealed = sealer.seal(context(1, 2, "field"), b"x");
+        assert!(AesSealer::new(&key(2)).open(context(1, 2, "field"), &sealed).is_ok());
+        let foreign = AesSealer::new(&key(4)).seal(context(1, 2, "field"), b"x");
+        let fault = sealer.open(context(1, 2, "field"), &foreign).unwrap_err();
+        assert_eq!(fault, SealFault::OtherKey(key(4).id().to_string()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushroll_domain::{CallbackSender, Clock, Random, Store as _};
+use pushroll_domain::{BackUp, CallbackSender, Clock, Random, Store as _};
 use pushroll_engine::{Parts, Service};
 use pushroll_http_api::{
     CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, ServerTls, Site,
@@ -127,7 +127,11 @@ impl Server {
         let public = PublicRoutes { callbacks: CallbackRules { allow_http, sender: callbacks } };
         let rendered = recorder.clone();
         let metrics: MetricsText = Arc::new(move || rendered.render());
-        let operator = OperatorRoutes { admin_token: admin_token.hash, metrics };
+        let operator = OperatorRoutes {
+            admin_token: admin_token.hash,
+            metrics,
+            backup: Some(Arc::clone(&store) as Arc<dyn BackUp>),
+        };
         let listening = listen(&settings, http, tls, public, operator, &service, &stop);
         let Listening { place, admin, task: http } = match listening {
             Ok(listening) => listening,
@@ -241,13 +245,22 @@ async fn sealer(
     path: PathBuf,
     source: SealingKeySource,
 ) -> Result<AesSealer, StartError> {
-    let kept = store.sealing_fingerprint()?;
-    let wanted = kept.as_deref().map(KeyId::from_kept);
-    let key = key_file::obtain(&source, &path, wanted)?;
-    if wanted.is_none() {
-        store.set_sealing_fingerprint(key.id().as_bytes()).await?;
+    let kept = KeyId::all_from_kept(&store.sealing_fingerprint()?.unwrap_or_default());
+    let keys = key_file::obtain(&source, &path, &kept)?;
+    let newest = keys.newest().id();
+    let others: Vec<KeyId> = kept.iter().copied().filter(|id| *id != newest).collect();
+    if kept.first() != Some(&newest) {
+        // Before anything is sealed under it.
+        let all = [&[newest], others.as_slice()].concat();
+        store.set_sealing_fingerprint(&KeyId::to_keep(&all)).await?;
     }
-    Ok(AesSealer::new(&key))
+    if !others.is_empty() {
+        warn!(
+            new = %newest, old = ?others,
+            "the change of the sealing key is not finished: stop the server and run pushroll key rotate"
+        );
+    }
+    Ok(AesSealer::with(&keys))
 }
 
 /// A socket to listen on, and whether under TLS.

@@ -27,7 +27,7 @@ const FORMAT: u32 = 2;
 const OLDEST_FORMAT: u32 = 1;
 const FORMAT_KEY: &[u8] = b"format";
 /// RocksDB's directory in the data directory.
-const ENGINE_DIR: &str = "rocksdb";
+pub(crate) const ENGINE_DIR: &str = "rocksdb";
 /// Locked while a process uses the data directory, also while it reopens the engine.
 const LOCK_FILE: &str = "pushroll.lock";
 const LOG_FILES: usize = 4;

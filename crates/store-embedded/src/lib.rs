@@ -9,6 +9,7 @@
 //! No row leaves this crate, and nothing here knows what the service does with a registration.
 
 mod apply;
+mod backup;
 mod columns;
 mod deliveries;
 mod engine;
@@ -20,6 +21,7 @@ mod loads;
 mod log;
 mod meters;
 mod read;
+mod resealing;
 mod retention;
 mod retrying;
 mod rows;
@@ -30,5 +32,6 @@ mod wal;
 mod writer;
 
 pub use engine::{OpenError, is_in_use};
+pub use resealing::Reseal;
 pub use settings::EmbeddedSettings;
 pub use store::EmbeddedStore;

@@ -1,6 +1,7 @@
 //! The store as the engine sees it.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -9,16 +10,17 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use pushroll_domain::{
-    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord,
-    DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId,
-    Page, PageRequest, Postpone, Registration, RegistrationId, RegistrationView, Standing, Status,
-    Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
+    Accept, App, AppId, BackUp, BackUpFault, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
+    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
+    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    RegistrationView, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
 };
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::task;
 
 use crate::apply::{self, AcceptItem, CleanUpItem, FinishItem, PostponeItem};
+use crate::backup;
 use crate::columns::{Column, Columns};
 use crate::engine::{self, OpenError};
 use crate::group::Group;
@@ -29,6 +31,7 @@ use crate::loads::Loads;
 use crate::log::{self, LogNumbers};
 use crate::meters::Meters;
 use crate::read;
+use crate::resealing::{self, Reseal};
 use crate::settings::EmbeddedSettings;
 use crate::shared::Shared;
 use crate::writer::{Job, Message, Writer};
@@ -123,6 +126,31 @@ impl EmbeddedStore {
             Ok(())
         })
         .await
+    }
+
+    /// Whether there is a store in this directory, in use or not.
+    #[must_use]
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(engine::ENGINE_DIR).join("CURRENT").exists()
+    }
+
+    /// Seals anew everything that is sealed; how many rows that were. Rows that are added meanwhile are
+    /// passed over: whoever adds them seals them under the new key.
+    ///
+    /// # Errors
+    /// When something does not open, or the store can't be written. What is done by then stays done, and
+    /// doing it again does no harm.
+    pub async fn seal_anew(&self, reseal: Arc<dyn Reseal>) -> Result<u64, StoreError> {
+        let mut at = Some(resealing::At::default());
+        let mut all = 0;
+        while let Some(from) = at {
+            let reseal = Arc::clone(&reseal);
+            let step = move |group: &mut Group<'_>| resealing::step(group, &*reseal, from);
+            let (sealed, next) = self.commit(1, step).await?;
+            all += sealed;
+            at = next;
+        }
+        Ok(all)
     }
 
     /// Merges all tables now, which drops what is over. Takes as long as all data take to be
@@ -240,6 +268,24 @@ impl EmbeddedStore {
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.stop()();
+    }
+}
+
+#[async_trait]
+impl BackUp for EmbeddedStore {
+    async fn back_up(&self, directory: PathBuf) -> Result<(), BackUpFault> {
+        let shared = Arc::clone(&self.shared);
+        let made = task::spawn_blocking(move || {
+            shared.health.check()?;
+            let engine = shared.engine.read();
+            let db = engine.as_ref().ok_or_else(|| shared.health.fault())?;
+            backup::back_up(db, &directory)
+        });
+        match made.await {
+            Ok(made) => made,
+            Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+            Err(_) => Err(StoreError::Closed.into()),
+        }
     }
 }
 

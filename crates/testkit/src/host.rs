@@ -249,6 +249,13 @@ deadline_seconds = {deadline}
         self.running.lock().as_ref().expect("a running server").admin
     }
 
+    /// Where the server listens; `None` when it is stopped.
+    #[must_use]
+    pub fn address_if_running(&self) -> Option<SocketAddr> {
+        let running = self.running.lock();
+        running.as_ref()?.server.as_ref().map(Server::local_addr)
+    }
+
     /// The admin token.
     #[must_use]
     pub const fn admin_token(&self) -> &'static str {

@@ -11,8 +11,8 @@ use super::{ConfigureError, invalid, text_of};
 use crate::service::Service;
 
 /// The field names that sealed credentials are bound to.
-const APNS_KEY: &str = "ios.key.p8";
-const APNS_CERTIFICATE: &str = "ios.certificate";
+pub(crate) const APNS_KEY: &str = "ios.key.p8";
+pub(crate) const APNS_CERTIFICATE: &str = "ios.certificate";
 
 /// An APNs key as it is entered.
 #[derive(Debug, Clone)]

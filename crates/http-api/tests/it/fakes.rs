@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct FakeStore {
     pub devices: Mutex<Vec<Device>>,
     /// The delivery log of any app, newest first.
     pub log: Mutex<Vec<DeliveryRecord>>,
+    /// Where backups were made.
+    pub backups: Mutex<Vec<PathBuf>>,
     /// Whether writes fail.
     pub is_down: AtomicBool,
     /// Held, accepts wait.
@@ -250,6 +253,18 @@ impl Store for FakeStore {
     }
 
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl BackUp for FakeStore {
+    async fn back_up(&self, directory: PathBuf) -> Result<(), BackUpFault> {
+        self.write()?;
+        if self.backups.lock().contains(&directory) {
+            return Err(BackUpFault::Taken { directory });
+        }
+        self.backups.lock().push(directory);
+        Ok(())
+    }
 }
 
 /// Reads any credential but those that say they are wrong.

@@ -3,6 +3,7 @@
 
 mod administration;
 mod administration_callbacks;
+mod backup;
 mod bodies;
 mod certificates;
 mod fakes;

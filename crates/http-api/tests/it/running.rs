@@ -106,6 +106,7 @@ impl Setup {
         let callbacks =
             CallbackRules { allow_http: self.allow_http, sender: Arc::new(FakeCallbacks) };
         let operator = OperatorRoutes {
+            backup: Some(store.clone()),
             admin_token: TokenHash::of(ADMIN_TOKEN),
             metrics: Arc::new(|| "pushroll_test 1\n".to_owned()),
         };

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod backup;
 mod callback;
 mod demo;
+mod key;
 mod panics;
 mod serve;
 mod signals;
@@ -85,6 +87,8 @@ enum Command {
     Simulator(simulator::SimulatorArgs),
     Demo(demo::DemoArgs),
     Callback(callback::CallbackArgs),
+    Backup(backup::BackupArgs),
+    Key(key::KeyArgs),
 }
 
 /// Runs the command that the command line asks for.
@@ -103,6 +107,8 @@ pub fn run() -> Exit {
         Command::Simulator(args) => simulator::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Callback(args) => callback::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Key(args) => key::run(&args),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tracing::info;
 
-use super::{KeyId, SealingKey, SealingKeyFault};
+use super::{KeyId, KeyRing, KeyRingFault, SealingKey};
 use crate::private_file::{self, Readable};
 use crate::settings::{SealingKeySource, environment_variable};
 
@@ -19,18 +19,18 @@ pub const KEY_FILE: &str = "sealing.key";
 pub enum KeyError {
     /// The store was sealed before, and the key's file is not there.
     #[error(
-        "the sealing key is missing: the store in {} is sealed under key {wanted}, and there is no file \
+        "the sealing key is missing: the store in {} is sealed under key {}, and there is no file \
          {}. Put your copy of that key there, or name its file in sealing.key_file, or give it in {}. \
          Without it the credentials in the store are lost",
-        store.display(), file.display(), environment_variable("sealing.key")
+        store.display(), listed(wanted), file.display(), environment_variable("sealing.key")
     )]
     Missing {
         /// The data directory.
         store: PathBuf,
         /// The file that was looked for.
         file: PathBuf,
-        /// The key that the store wants.
-        wanted: KeyId,
+        /// The keys that the store wants.
+        wanted: Vec<KeyId>,
     },
     /// The store was sealed under another key.
     #[error(
@@ -49,12 +49,12 @@ pub enum KeyError {
         given_in: String,
     },
     /// What was given is no key.
-    #[error("{given_in}: the sealing key {fault}")]
+    #[error("{given_in}: {fault}")]
     NoKey {
         /// Where it was given.
         given_in: String,
         /// What is wrong.
-        fault: SealingKeyFault,
+        fault: KeyRingFault,
     },
     /// The file can't be read or made.
     #[error("the sealing key's file {} can't be {what}: {cause}", file.display())]
@@ -69,65 +69,84 @@ pub enum KeyError {
     },
 }
 
-/// Gets the key of the store in `store`, which keeps the id of the key that it was sealed under before, if
-/// it ever was.
+fn listed(ids: &[KeyId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(" and key ")
+}
+
+/// The file of a source; `None` if the key itself is given.
+#[must_use]
+pub fn file_of(source: &SealingKeySource, store: &Path) -> Option<PathBuf> {
+    match source {
+        SealingKeySource::Given(_) => None,
+        SealingKeySource::File(file) => Some(file.clone()),
+        SealingKeySource::BesideTheData => Some(store.join(KEY_FILE)),
+    }
+}
+
+/// Gets the keys of the store in `store`, which keeps the ids of those that it was sealed under before, if
+/// it ever was. All of them have to be there; there may be more, and a newer one.
 ///
 /// # Errors
-/// When the key is missing, another, no key, or its file can't be read or made.
+/// When a key is missing, another, no key, or its file can't be read or made.
 pub fn obtain(
     source: &SealingKeySource,
     store: &Path,
-    wanted: Option<KeyId>,
-) -> Result<SealingKey, KeyError> {
-    let (key, given_in) = match source {
+    wanted: &[KeyId],
+) -> Result<KeyRing, KeyError> {
+    let (keys, given_in) = match source {
         SealingKeySource::Given(text) => {
             let given_in = "sealing.key".to_owned();
-            let key = SealingKey::parse(text)
+            let keys = KeyRing::parse(text)
                 .map_err(|fault| KeyError::NoKey { given_in: given_in.clone(), fault })?;
-            (key, given_in)
+            (keys, given_in)
         }
         SealingKeySource::File(file) => from_file(file, store, wanted)?,
         SealingKeySource::BesideTheData => from_file(&store.join(KEY_FILE), store, wanted)?,
     };
-    match wanted {
-        Some(wanted) if wanted != key.id() => {
-            Err(KeyError::Other { store: store.to_owned(), wanted, found: key.id(), given_in })
-        }
-        Some(_) | None => Ok(key),
+    match wanted.iter().copied().find(|wanted| !keys.has(*wanted)) {
+        Some(wanted) => Err(KeyError::Other {
+            store: store.to_owned(),
+            wanted,
+            found: keys.newest().id(),
+            given_in,
+        }),
+        None => Ok(keys),
     }
 }
 
-fn from_file(
-    file: &Path,
-    store: &Path,
-    wanted: Option<KeyId>,
-) -> Result<(SealingKey, String), KeyError> {
+fn from_file(file: &Path, store: &Path, wanted: &[KeyId]) -> Result<(KeyRing, String), KeyError> {
     let given_in = file.display().to_string();
-    let failed = |what, cause| KeyError::File { file: file.to_owned(), what, cause };
     match private_file::read(file) {
-        Ok(text) => match SealingKey::parse(&text) {
-            Ok(key) => Ok((key, given_in)),
+        Ok(text) => match KeyRing::parse(&text) {
+            Ok(keys) => Ok((keys, given_in)),
             Err(fault) => Err(KeyError::NoKey { given_in, fault }),
         },
-        Err(cause) if cause.kind() == ErrorKind::NotFound => match wanted {
-            Some(wanted) => {
-                Err(KeyError::Missing { store: store.to_owned(), file: file.to_owned(), wanted })
-            }
-            None => {
-                let key = SealingKey::generate();
-                let line = [key.to_text().reveal(), b"\n"].concat();
-                private_file::write(file, &line, Readable::ByOwner)
-                    .map_err(|cause| failed("written", cause))?;
-                info!(
-                    file = %file.display(),
-                    key = %key.id(),
-                    "sealing key made: keep a copy of this file away from the data"
-                );
-                Ok((key, given_in))
-            }
-        },
-        Err(cause) => Err(failed("read", cause)),
+        Err(cause) if cause.kind() == ErrorKind::NotFound && !wanted.is_empty() => {
+            let wanted = wanted.to_vec();
+            Err(KeyError::Missing { store: store.to_owned(), file: file.to_owned(), wanted })
+        }
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            let keys = KeyRing::of(SealingKey::generate(), Vec::new());
+            write(file, &keys)?;
+            info!(
+                file = %file.display(),
+                key = %keys.newest().id(),
+                "sealing key made: keep a copy of this file away from the data"
+            );
+            Ok((keys, given_in))
+        }
+        Err(cause) => Err(KeyError::File { file: file.to_owned(), what: "read", cause }),
     }
+}
+
+/// Writes a file with these keys: whoever reads it finds what was there before, or all of them.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write(file: &Path, keys: &KeyRing) -> Result<(), KeyError> {
+    private_file::write(file, keys.to_text().reveal(), Readable::ByOwner)
+        .map_err(|cause| KeyError::File { file: file.to_owned(), what: "written", cause })
 }
 
 #[cfg(test)]
@@ -139,11 +158,11 @@ mod tests {
     fn a_key_is_made_for_an_empty_store_only_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let beside = SealingKeySource::BesideTheData;
-        let made = obtain(&beside, dir.path(), None).unwrap();
-        let again = obtain(&beside, dir.path(), Some(made.id())).unwrap();
-        assert_eq!(made.id(), again.id());
+        let made = obtain(&beside, dir.path(), &[]).unwrap();
+        let again = obtain(&beside, dir.path(), &[made.newest().id()]).unwrap();
+        assert_eq!(made.newest().id(), again.newest().id());
         std::fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
-        let fault = obtain(&beside, dir.path(), Some(made.id())).unwrap_err();
+        let fault = obtain(&beside, dir.path(), &[made.newest().id()]).unwrap_err();
         assert!(matches!(fault, KeyError::Missing { .. }), "{fault}");
         assert!(fault.to_string().contains("sealing.key"), "{fault}");
         assert!(!dir.path().join(KEY_FILE).exists());
@@ -154,14 +173,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("the.key");
         let source = SealingKeySource::File(file.clone());
-        obtain(&source, dir.path(), None).unwrap();
+        obtain(&source, dir.path(), &[]).unwrap();
         let other = SealingKey::generate();
-        let fault = obtain(&source, dir.path(), Some(other.id())).unwrap_err();
+        let fault = obtain(&source, dir.path(), &[other.id()]).unwrap_err();
         assert!(matches!(fault, KeyError::Other { .. }), "{fault}");
         assert!(fault.to_string().contains("the.key"), "{fault}");
         std::fs::write(&file, "no key").unwrap();
-        let fault = obtain(&source, dir.path(), None).unwrap_err();
+        let fault = obtain(&source, dir.path(), &[]).unwrap_err();
         assert!(matches!(fault, KeyError::NoKey { .. }), "{fault}");
+    }
+
+    #[test]
+    fn while_a_rotation_lasts_both_keys_have_to_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("the.key");
+        let source = SealingKeySource::File(file.clone());
+        let (new, old) = (SealingKey::generate(), SealingKey::generate());
+        let both = [new.id(), old.id()];
+        write(&file, &KeyRing::of(new.clone(), vec![old.clone()])).unwrap();
+        assert_eq!(obtain(&source, dir.path(), &both).unwrap().newest().id(), new.id());
+        assert!(obtain(&source, dir.path(), &[old.id()]).is_ok(), "before it began");
+        assert!(obtain(&source, dir.path(), &[new.id()]).is_ok(), "when it is through");
+        write(&file, &KeyRing::of(new, Vec::new())).unwrap();
+        let fault = obtain(&source, dir.path(), &both).unwrap_err();
+        let names_it = fault.to_string().contains(&old.id().to_string());
+        assert!(matches!(fault, KeyError::Other { .. }) && names_it, "{fault}");
     }
 
     #[test]
@@ -169,10 +205,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = SealingKey::generate();
         let given = SealingKeySource::Given(key.to_text());
-        assert_eq!(obtain(&given, dir.path(), None).unwrap().id(), key.id());
+        assert_eq!(obtain(&given, dir.path(), &[]).unwrap().newest().id(), key.id());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let wrong = SealingKeySource::Given(Secret::new(b"hunter2".to_vec()));
-        let fault = obtain(&wrong, dir.path(), None).unwrap_err().to_string();
+        let fault = obtain(&wrong, dir.path(), &[]).unwrap_err().to_string();
         assert!(!fault.contains("hunter2"), "{fault}");
     }
 }

@@ -88,7 +88,8 @@ section! {
         /// The file with the key that seals credentials at rest: 32 random bytes in base64. Made, with
         /// mode 0600, at the first start with an empty store; `sealing.key` in the data directory if not given. Keep a copy of it elsewhere: without it, the credentials in the store are lost.
         "key_file" key_file: Option<PathBuf> = None, Optional(PATH);
-        /// The key itself in place of a file; meant for the environment variable.
+        /// The key itself in place of a file; meant for the environment variable. While it is being changed, the
+        /// new one and then the old one, with a space between.
         "key" key: Option<Secret> = None, Optional(SecretText);
     }
 }

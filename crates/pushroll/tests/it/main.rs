@@ -5,6 +5,7 @@
 
 mod administration;
 mod authorization;
+mod backup;
 mod bad_days;
 mod breaker;
 mod callback_guard;
@@ -14,6 +15,7 @@ mod callbacks;
 mod certificates;
 mod cleanup;
 mod clock;
+mod keys;
 mod limits;
 mod listeners;
 mod operations;

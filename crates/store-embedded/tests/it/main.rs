@@ -2,11 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
+mod backup;
 mod damage;
 mod faults;
 mod hands;
 mod opening;
 mod place;
+mod resealing;
 mod retries;
 
 mod suite {

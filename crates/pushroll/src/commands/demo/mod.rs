@@ -1,7 +1,7 @@
 //! `pushroll demo`: the main job for somebody who sees it for the first time. Simulator and server run in this
 //! process; everything else goes through the public HTTP API over real sockets, as a caller's back end would.
 
-mod client;
+pub(super) mod client;
 mod fleet;
 mod paste;
 mod plan;
