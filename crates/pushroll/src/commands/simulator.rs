@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use pushroll_simulator::P12_PASSWORD;
 
 use super::signals::Signals;
 use super::{Exit, complain, on_runtime};
@@ -72,6 +73,8 @@ fn introduce(trial: &Trial) -> String {
 In {dir}:
   {SETTINGS_FILE:<14} settings of a server that asks this simulator
   app.json       an app that this simulator knows, as a body for POST /admin/v1/orgs/ORG/apps
+  app-with-certificate.json, push-certificate.p12
+                 the same with a push certificate; the password of the file is {P12_PASSWORD}
   {ADMIN_TOKEN_FILE:<14} the admin token of that server
   {KEY_FILE:<14} the sealing key of that server
   ca.pem         the authority that signs the simulator's certificates
