@@ -109,7 +109,7 @@ impl Default for EngineSettings {
             callbacks: CallbackLimits {
                 under_way: 256,
                 under_way_per_host: 32,
-                lost_after: Duration::from_secs(60),
+                lost_after: Duration::from_secs(50),
                 retry_waits: Backoff {
                     base: Duration::from_secs(10),
                     longest: Duration::from_secs(3 * 3600),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What a crate of ours may use of ours, outside of its tests.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("pushroll-domain", &[]),
     ("pushroll-engine", &["pushroll-domain"]),
     ("pushroll-store-embedded", &["pushroll-domain"]),
@@ -17,6 +17,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("pushroll-simulator", &[]),
     ("pushroll", EVERYTHING),
     ("pushroll-testkit", EVERYTHING),
+    // It starts a database and speaks to it by the database's own programs.
+    ("pushroll-testkit-postgres", &[]),
     ("pushroll-bench", EVERYTHING),
 ];
 

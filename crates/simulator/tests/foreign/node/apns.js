@@ -22,16 +22,24 @@ const notification = new apn.Notification({
   priority: 10,
 });
 
-provider.send(notification, plan.devices).then(({ sent, failed }) => {
-  const results = [
-    ...sent.map(({ device }) => ({ device, status: 200, reason: null, timestamp: null })),
-    ...failed.map(({ device, status, response, error }) => ({
-      device,
-      status: status ?? null,
-      reason: response?.reason ?? error?.message ?? null,
-      timestamp: response?.timestamp ?? null,
-    })),
-  ];
+// One after the other: with a provider token APNs allows one stream until the first request was accepted, and older
+// versions of node do not wait for the peer's SETTINGS before they open more.
+async function sendAll() {
+  const results = [];
+  for (const device of plan.devices) {
+    const { sent, failed } = await provider.send(notification, [device]);
+    results.push(
+      ...sent.map(() => ({ device, status: 200, reason: null, timestamp: null })),
+      ...failed.map(({ status, response, error }) => ({
+        device,
+        status: status ?? null,
+        reason: response?.reason ?? error?.message ?? null,
+        timestamp: response?.timestamp ?? null,
+      })),
+    );
+  }
   process.stdout.write(JSON.stringify(results));
-  return provider.shutdown();
-});
+  await provider.shutdown();
+}
+
+sendAll();
