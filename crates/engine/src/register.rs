@@ -9,6 +9,7 @@ use pushroll_domain::{
     TokenId, Tries, Unknown, UserId, callback_signature,
 };
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::limits::{LimitName, Source, Throttled};
 use crate::service::Service;
@@ -248,14 +249,23 @@ impl Service {
             self.store.accept(accepts).await
         } else {
             let service = self.clone();
-            let committed = self.tasks.spawn(async move {
+            let (tell, committed) = oneshot::channel();
+            self.tasks.spawn(async move {
                 let result = service.store.accept(accepts).await;
+                let mut first = None;
                 if result.is_ok() {
+                    let mut taken = taken.into_iter();
+                    first = taken.next().map(|(one, hold)| service.carrying_on(one, hold));
                     for (registration, hold) in taken {
                         service.carry_on(registration, hold);
                     }
                 }
-                result
+                // He may have hung up.
+                drop(tell.send(result));
+                // Of a single registration this is all: it needs no other task.
+                if let Some(first) = first {
+                    first.await;
+                }
             });
             committed.await.unwrap_or(Err(StoreError::Closed))
         };

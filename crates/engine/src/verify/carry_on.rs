@@ -48,22 +48,29 @@ impl Next {
 }
 
 impl Service {
-    /// Carries a registration on in a task of its own. Equal ones have their places in the order of the
-    /// calls, whichever task runs first.
+    /// Carries a registration on in a task of its own.
     pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold) {
+        self.tasks.spawn(self.carrying_on(registration, hold));
+    }
+
+    /// What carries a registration on. Equal ones have their places in the order of the calls,
+    /// whichever of what is returned runs first.
+    pub(crate) fn carrying_on(
+        &self,
+        registration: Arc<Registration>,
+        hold: Hold,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let service = self.clone();
         let span = info_span!("registration", id = %registration.id, app = %registration.app);
         // What ends anyhow does so whatever its equals do.
         let place =
             may_be_verified(&registration).then(|| self.verification.equal.join(&registration));
-        self.tasks.spawn(
-            async move {
-                let lane = Arc::clone(&hold.lane);
-                service.verify(&registration, &lane, place).await;
-                drop(hold);
-            }
-            .instrument(span),
-        );
+        async move {
+            let lane = Arc::clone(&hold.lane);
+            service.verify(&registration, &lane, place).await;
+            drop(hold);
+        }
+        .instrument(span)
     }
 
     async fn verify(
