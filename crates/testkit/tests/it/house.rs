@@ -25,9 +25,10 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 const EVERYTHING: &[&str] = &["*"];
 
 /// Libraries that only these crates of ours may use, outside of their tests.
-const CONFINED: [(&str, &[&str]); 5] = [
+const CONFINED: [(&str, &[&str]); 6] = [
     ("rocksdb", &["pushroll-store-embedded"]),
     ("h2", &["pushroll-providers", "pushroll-simulator"]),
+    ("p12-keystore", &["pushroll-providers", "pushroll-simulator"]),
     ("hickory-resolver", &["pushroll-webhook"]),
     ("anyhow", &["pushroll", "pushroll-simulator", "pushroll-testkit", "pushroll-bench"]),
     ("figment", &["pushroll"]),
