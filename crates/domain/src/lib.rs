@@ -18,6 +18,7 @@ mod device;
 mod directory;
 mod guid;
 mod ids;
+mod place;
 mod ports;
 mod registration;
 mod retry_after;
@@ -51,6 +52,7 @@ pub use device::{
 pub use directory::{Authorization, Directory, Unknown};
 pub use guid::{GuidFault, parse_guid};
 pub use ids::{AppId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
+pub use place::DevicePlace;
 pub use ports::{
     BackUp, BackUpFault, Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun,
     LongestWaits, Page, PageRequest, Providers, Random, SealContext, SealFault, Sealer, Store,

@@ -222,6 +222,14 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError>;
 
+    /// The devices of an app in the order of their [`DevicePlace`](crate::DevicePlace)s, of which
+    /// [`Page::next`] is one. A device that is there all the while is listed once.
+    async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError>;
+
     /// The registrations of a user in an app that are pending, failed or tracked, newest first.
     async fn registrations_of_user(
         &self,

@@ -94,6 +94,12 @@ impl UserKey {
     /// Bytes in a key.
     pub const LEN: usize = 16;
 
+    /// The key with these bytes, as a store keeps it.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
     /// The key's bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushroll_domain::{
     AndroidSide, ApiToken, ApnsCredentials, App, AppId, CallbackRetries, CredentialFault,
-    Credentials, FcmCredentials, Org, OrgId, Platform, SealContext, Sealed, Secret, StoreError,
-    Timestamp, TokenId, TokenRecord,
+    Credentials, FcmCredentials, Org, OrgId, Platform, Providers, SealContext, Sealed, Sealer,
+    Secret, StoreError, Timestamp, TokenId, TokenRecord,
 };
 use thiserror::Error;
 use tracing::info;
@@ -346,27 +346,7 @@ impl Service {
         app: &App,
         platform: Platform,
     ) -> Result<Option<Credentials>, String> {
-        let open = |field, sealed: &Sealed| {
-            let context = SealContext { org: app.org, app: app.id, field };
-            self.sealer.open(context, sealed).map_err(|fault| fault.to_string())
-        };
-        match platform {
-            Platform::Ios => {
-                let Some(ios) = &app.ios else { return Ok(None) };
-                let read = self.apns_credentials(ios, open)?;
-                let of_app = ApnsCredentials { app: Some(app.id), ..read };
-                Ok(Some(Credentials::Apns(Arc::new(of_app))))
-            }
-            Platform::Android => {
-                let Some(side) = &app.android else { return Ok(None) };
-                let opened = open(SERVICE_ACCOUNT, &side.service_account)?;
-                let text = String::from_utf8_lossy(opened.reveal());
-                let read = self.providers.read_service_account(&text);
-                let read = read.map_err(|fault| fault.to_string())?;
-                let of_app = FcmCredentials { app: Some(app.id), ..read };
-                Ok(Some(Credentials::Fcm(Arc::new(of_app))))
-            }
-        }
+        open_credentials(&*self.providers, &*self.sealer, app, platform)
     }
 
     fn android_side(
@@ -383,6 +363,36 @@ impl Service {
             client_email: read.client_email,
             service_account: self.sealer.seal(context, text.as_bytes()),
         })
+    }
+}
+
+/// The credentials of an app on a platform, opened and read; `None` if it has no such side.
+pub(crate) fn open_credentials(
+    providers: &dyn Providers,
+    sealer: &dyn Sealer,
+    app: &App,
+    platform: Platform,
+) -> Result<Option<Credentials>, String> {
+    let open = |field, sealed: &Sealed| {
+        let context = SealContext { org: app.org, app: app.id, field };
+        sealer.open(context, sealed).map_err(|fault| fault.to_string())
+    };
+    match platform {
+        Platform::Ios => {
+            let Some(ios) = &app.ios else { return Ok(None) };
+            let read = ios::apns_credentials(providers, ios, open)?;
+            let of_app = ApnsCredentials { app: Some(app.id), ..read };
+            Ok(Some(Credentials::Apns(Arc::new(of_app))))
+        }
+        Platform::Android => {
+            let Some(side) = &app.android else { return Ok(None) };
+            let opened = open(SERVICE_ACCOUNT, &side.service_account)?;
+            let text = String::from_utf8_lossy(opened.reveal());
+            let read = providers.read_service_account(&text);
+            let read = read.map_err(|fault| fault.to_string())?;
+            let of_app = FcmCredentials { app: Some(app.id), ..read };
+            Ok(Some(Credentials::Fcm(Arc::new(of_app))))
+        }
     }
 }
 

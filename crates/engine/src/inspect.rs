@@ -30,6 +30,18 @@ impl Service {
         Ok(self.store.devices_of_user(app, user, page).await?)
     }
 
+    /// All devices of an app, those of a user together.
+    ///
+    /// # Errors
+    /// When the store can't answer.
+    pub async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, InspectError> {
+        Ok(self.store.devices_of_app(app, page).await?)
+    }
+
     /// The registrations of a user in an app that are pending, failed or tracked, newest first.
     ///
     /// # Errors

@@ -3,10 +3,12 @@
 //! SQL and no provider's JSON here.
 
 mod certificates;
+mod check;
 mod clean_up;
 mod clock_watch;
 mod configure;
 mod deliver;
+mod health;
 mod inspect;
 mod limits;
 mod meters;
@@ -16,15 +18,18 @@ mod resealing;
 mod service;
 mod settings;
 mod sweep;
+mod symptom;
 mod verify;
 mod webhook_secret;
 
 pub use certificates::{CertificateReport, ExpiryNotice};
+pub use check::{Finding, Severity, check_credentials};
 pub use clean_up::{CleanUpError, CleanUpItem};
 pub use configure::{
     AndroidInput, ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, AppChange, Change,
     ConfigureError, IosChange, IosInput, NewApp, NewToken,
 };
+pub use health::{AppHealth, Condition, CredentialHealth, SideHealth};
 pub use inspect::InspectError;
 pub use limits::{LimitName, Source, Throttled};
 pub use register::{RegisterError, RegisterItem, RegisterOptions, RequestedCallback};
@@ -32,5 +37,6 @@ pub use report_status::StatusError;
 pub use resealing::{app_sealed_anew, order_sealed_anew};
 pub use service::{Parts, Service};
 pub use settings::{CallbackLimits, EngineSettings, RateLimit, RequestLimits, VerificationLimits};
-pub use verify::LaneReport;
+pub use symptom::{Symptom, provider_name};
+pub use verify::{LaneReport, Seen};
 pub use webhook_secret::{OLD_SECRET_FOR, OLD_SECRET_FOR_AT_MOST};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pushroll_domain::{
     CallbackSender, Clock, Directory, IdSequence, Providers, Random, RunId, Sealer, Store,
-    StoreError,
+    StoreError, Timestamp,
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -115,6 +115,12 @@ impl Service {
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
+    }
+
+    /// The time of day, as the service goes by it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Reads the configuration again. What changed is in force for the next request.

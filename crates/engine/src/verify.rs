@@ -26,7 +26,7 @@ use crate::settings::VerificationLimits;
 use equal::EqualRegistrations;
 use lane::LaneState;
 
-pub use lane::LaneReport;
+pub use lane::{LaneReport, Seen};
 
 /// The registrations in memory, by lane.
 pub(crate) struct Verification {

@@ -4,6 +4,8 @@
 mod apps;
 mod backup;
 mod callbacks;
+pub(crate) mod developer_information;
+mod health;
 mod inspect;
 mod object;
 mod orgs;
@@ -39,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Who makes backups.
     pub(crate) backup: Option<Arc<dyn BackUp>>,
+    /// Where callers reach the device registration API.
+    pub(crate) base: developer_information::Base,
 }
 
 /// What can be done.
@@ -62,6 +66,9 @@ pub(crate) enum Operation {
     RotateWebhookSecret(OrgId, AppId),
     EndOldWebhookSecret(OrgId, AppId),
     BackUp,
+    ShowDeveloperInformation(OrgId, AppId),
+    ShowHealth(OrgId, AppId),
+    CheckApp(OrgId, AppId),
 }
 
 /// Whether the request carries the admin token.
@@ -162,6 +169,11 @@ impl Operation {
             ["webhook-secret", "old"] => choose(method, "DELETE", |method| {
                 (*method == Method::DELETE).then_some(Self::EndOldWebhookSecret(org, app))
             }),
+            ["developer-information"] => get(Self::ShowDeveloperInformation(org, app)),
+            ["health"] => get(Self::ShowHealth(org, app)),
+            ["check"] => choose(method, "POST", |method| {
+                (*method == Method::POST).then_some(Self::CheckApp(org, app))
+            }),
             _ => Err(nothing_here()),
         }
     }
@@ -231,6 +243,11 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
         Operation::EndOldWebhookSecret(org, app) => {
             callbacks::end_old_secret(service, org, app).await
         }
+        Operation::ShowDeveloperInformation(org, app) => {
+            developer_information::show(service, org, app, call)
+        }
+        Operation::ShowHealth(org, app) => health::show(service, org, app).await,
+        Operation::CheckApp(org, app) => health::check(service, org, app).await,
     }
 }
 

@@ -26,5 +26,5 @@ mod tls;
 
 pub use serve::{bind, serve, serve_tls};
 pub use settings::{Http2Limits, HttpSettings};
-pub use site::{CallbackRules, MetricsText, OperatorRoutes, PublicRoutes, Site};
+pub use site::{CallbackRules, MetricsText, OperatorRoutes, PublicRoutes, PublicUrl, Site};
 pub use tls::{ServerTls, TlsFault};

@@ -15,7 +15,9 @@ use pushroll_domain::{BackUp, CallbackSender, TokenHash};
 use pushroll_engine::{Service, Source};
 use tokio::time::Instant;
 use tracing::{debug, error};
+use url::Url;
 
+use crate::admin::developer_information::Base;
 use crate::body::{self, BodyMemory, RequestBody};
 use crate::problem::{Problem, Rule};
 use crate::reply::Reply;
@@ -59,6 +61,22 @@ pub struct OperatorRoutes {
     pub metrics: MetricsText,
     /// Who makes backups; `None` with a store that has means of its own.
     pub backup: Option<Arc<dyn BackUp>>,
+    /// Where callers reach the device registration API.
+    pub public_url: PublicUrl,
+}
+
+/// Where callers reach the device registration API.
+#[derive(Debug, Clone)]
+pub enum PublicUrl {
+    /// Here.
+    Set(Url),
+    /// Perhaps where the administration was called, for both are served there.
+    AsCalled {
+        /// Whether over TLS.
+        is_tls: bool,
+    },
+    /// Nobody has said.
+    Unknown,
 }
 
 /// A site at work.
@@ -215,6 +233,7 @@ impl Server {
             headers: head.headers.clone(),
             body: received.bytes.clone(),
             backup: operator.backup.clone(),
+            base: Base::of(&operator.public_url, &head.uri, &head.headers),
         };
         admin::answer(service.clone(), call).await
     }

@@ -9,6 +9,7 @@ mod fingerprint;
 mod jwt;
 mod key_file;
 mod meters;
+mod reach;
 mod retry_after;
 mod settings;
 mod transport;
@@ -23,6 +24,7 @@ use pushroll_domain::{
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+pub use reach::Reached;
 pub use settings::{ProviderSettings, SettingFault, SettingFaults};
 pub use transport::Proxy;
 
@@ -33,6 +35,7 @@ use transport::{ChannelLimits, Dialer, Pool, PoolLimits, WatchLimits};
 /// The clients of both providers over one pool of connections.
 pub struct ProviderClients {
     pool: Arc<Pool>,
+    dialer: Dialer,
     apns: ApnsClient,
     fcm: FcmClient,
     token_uris: Vec<Url>,
@@ -73,7 +76,7 @@ impl ProviderClients {
                 drain: settings.dry_run_timeout,
             },
         };
-        let timeout = settings.dry_run_timeout;
+        let (timeout, reaching) = (settings.dry_run_timeout, dialer.clone());
         let pool = Arc::new(Pool::new(endpoints, dialer.clone(), limits, tasks.clone()));
         let token_endpoint = TokenEndpoint::new(
             dialer,
@@ -87,6 +90,7 @@ impl ProviderClients {
             apns: ApnsClient::new(Arc::clone(&pool), Arc::clone(&clock), timeout),
             fcm: FcmClient::new(Arc::clone(&pool), clock, token_endpoint, timeout, tasks.clone()),
             pool,
+            dialer: reaching,
             token_uris,
             tasks,
         })

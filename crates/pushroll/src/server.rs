@@ -14,7 +14,8 @@ use std::time::Duration;
 use pushroll_domain::{BackUp, CallbackSender, Clock, Random, Store as _};
 use pushroll_engine::{Parts, Service};
 use pushroll_http_api::{
-    CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, ServerTls, Site,
+    CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, PublicUrl, ServerTls,
+    Site,
 };
 use pushroll_providers::ProviderClients;
 use pushroll_store_embedded::EmbeddedStore;
@@ -131,6 +132,7 @@ impl Server {
             admin_token: admin_token.hash,
             metrics,
             backup: Some(Arc::clone(&store) as Arc<dyn BackUp>),
+            public_url: public_url(&settings),
         };
         let listening = listen(&settings, http, tls, public, operator, &service, &stop);
         let Listening { place, admin, task: http } = match listening {
@@ -214,6 +216,15 @@ impl Server {
             debug!("some connections to providers did not close in time");
         }
         info!("stopped");
+    }
+}
+
+/// What is known of the address at which callers reach us.
+fn public_url(settings: &Settings) -> PublicUrl {
+    match (&settings.public_url, settings.admin_listener) {
+        (Some(url), _) => PublicUrl::Set(url.clone()),
+        (None, None) => PublicUrl::AsCalled { is_tls: settings.tls.is_some() },
+        (None, Some(_)) => PublicUrl::Unknown,
     }
 }
 

@@ -42,6 +42,6 @@ pub use provider::Provider;
 pub use push_certificate::{P12_PASSWORD, PushCertificate, PushCertificateOrder};
 pub use reply::{Action, InvalidScript, MAX_LATENCY_MS, Reply};
 pub use settings::{Limits, Ports, SimulatorSettings};
-pub use simulator::Simulator;
+pub use simulator::{APP_NAME, Simulator};
 pub use statistics::{ProviderStatistics, RecordedRequest};
 pub use transport::Goaway;

@@ -32,7 +32,7 @@ const APP_FILE: &str = "app.json";
 const APP_WITH_CERTIFICATE_FILE: &str = "app-with-certificate.json";
 const P12_FILE: &str = "push-certificate.p12";
 /// The name of the app in `app.json`.
-const APP_NAME: &str = "Simulated app";
+pub const APP_NAME: &str = "Simulated app";
 /// How long a shutdown waits for connections to notice.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -163,7 +163,7 @@ pub(crate) fn open(
     Ok(Opened { db, found, is_new })
 }
 
-fn options(settings: &EmbeddedSettings) -> Options {
+pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -224,7 +224,7 @@ fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
 }
 
 /// A newer version may have column families that this one does not know.
-fn check_columns(path: &Path, dir: &Path, options: &Options) -> Result<(), OpenError> {
+pub(crate) fn check_columns(path: &Path, dir: &Path, options: &Options) -> Result<(), OpenError> {
     if !dir.join("CURRENT").exists() {
         return Ok(());
     }
@@ -264,6 +264,18 @@ fn write_format(path: &Path, db: &DB) -> Result<(), OpenError> {
     options.set_sync(true);
     db.put_cf_opt(meta(path, db)?, FORMAT_KEY, FORMAT.to_be_bytes(), &options)
         .map_err(|e| fault(path, &e))
+}
+
+/// Whether a store is of an older version; it is not written.
+pub(crate) fn is_older(path: &Path, dir: &Path, options: &Options) -> Result<bool, OpenError> {
+    let db = DB::open_cf_for_read_only(options, dir, [Column::Meta.name()], false)
+        .map_err(|e| fault(path, &e))?;
+    match format_of(path, &db)? {
+        Some(FORMAT) => Ok(false),
+        Some(found) if found > FORMAT => Err(newer(path, found)),
+        Some(found) if found >= OLDEST_FORMAT => Ok(true),
+        Some(_) | None => Err(corrupt(path, "it does not say a format that is known".into())),
+    }
 }
 
 fn meta<'db>(path: &Path, db: &'db DB) -> Result<&'db rocksdb::ColumnFamily, OpenError> {
@@ -344,14 +356,14 @@ fn for_each(
     Ok(())
 }
 
-fn fault(path: &Path, error: &rocksdb::Error) -> OpenError {
+pub(crate) fn fault(path: &Path, error: &rocksdb::Error) -> OpenError {
     match error.kind() {
         rocksdb::ErrorKind::Corruption => corrupt(path, error.to_string()),
         _ => OpenError::Io { path: path.to_owned(), source: io::Error::other(error.to_string()) },
     }
 }
 
-fn corrupt(path: &Path, reason: String) -> OpenError {
+pub(crate) fn corrupt(path: &Path, reason: String) -> OpenError {
     OpenError::Corrupt { path: path.to_owned(), reason }
 }
 

@@ -42,6 +42,11 @@ pub(crate) fn user(app: AppId, user: &UserKey) -> [u8; USER_PREFIX] {
     joined([app.as_bytes(), user.as_bytes()])
 }
 
+/// The user's key in the key of a row of his.
+pub(crate) fn user_key_in(key: &[u8]) -> Option<UserKey> {
+    Some(UserKey::from_bytes(key.get(16..USER_PREFIX)?.try_into().ok()?))
+}
+
 /// All queue rows of a lane.
 pub(crate) fn lane(lane: Lane) -> [u8; 17] {
     joined([lane.app.as_bytes(), &[codes::platform(lane.platform)]])

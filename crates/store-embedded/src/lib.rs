@@ -19,6 +19,7 @@ mod health;
 mod keys;
 mod loads;
 mod log;
+mod look;
 mod meters;
 mod read;
 mod resealing;
@@ -32,6 +33,7 @@ mod wal;
 mod writer;
 
 pub use engine::{OpenError, is_in_use};
+pub use look::{Look, look};
 pub use resealing::Reseal;
 pub use settings::EmbeddedSettings;
 pub use store::EmbeddedStore;

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use pushroll_domain::{
-    App, AppId, Device, Directory, Ended, Org, OrgId, Page, PageRequest, Registration,
+    App, AppId, Device, DevicePlace, Directory, Ended, Org, OrgId, Page, PageRequest, Registration,
     RegistrationId, RegistrationView, Standing, Status, StoreError, TokenId, TokenRecord, UserId,
 };
 use rocksdb::{DB, DBRawIterator, ReadOptions, Snapshot};
@@ -143,6 +143,54 @@ pub(crate) fn devices_of_user(
         devices.retain(|device| device.id > after);
     }
     Ok(cut(devices, page.limit, |device| device.id))
+}
+
+/// The devices of an app, user by user, each user's in the order of their registrations.
+pub(crate) fn devices_of_app(
+    db: &DB,
+    columns: Columns<'_>,
+    app: AppId,
+    page: &PageRequest,
+) -> Result<Page<Device>, StoreError> {
+    let limit = page.limit.max(1);
+    let after = page.after.as_deref().and_then(DevicePlace::parse);
+    let from = after.map_or_else(|| app.as_bytes().to_vec(), |at| keys::user(app, &at.user).into());
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    // Whoever reads everything once must not push out what others read often.
+    options.fill_cache(false);
+    if let Some(end) = keys::after_prefix(app.as_bytes()) {
+        options.set_iterate_upper_bound(end);
+    }
+    let mut cursor = db.raw_iterator_cf_opt(columns.get(Column::Devices), options);
+    cursor.seek(from);
+    let mut found: Vec<(DevicePlace, Device)> = Vec::with_capacity(limit + 1);
+    // Those of the user at hand; they are in the order of their tokens.
+    let mut of_user: Vec<(DevicePlace, Device)> = Vec::new();
+    while let Some((key, row)) = cursor.item() {
+        let user = keys::user_key_in(key).ok_or_else(|| rows::corrupt("device"))?;
+        if of_user.first().is_some_and(|(first, _)| first.user != user) {
+            of_user.sort_by_key(|(place, _)| *place);
+            found.append(&mut of_user);
+            if found.len() > limit {
+                break;
+            }
+        }
+        let token = keys::device_token(key).ok_or_else(|| rows::corrupt("device"))?;
+        let device = rows::decode_device(app, token, row)?;
+        let place = DevicePlace { user, id: device.id };
+        if after.is_none_or(|after| place > after) {
+            of_user.push((place, device));
+        }
+        cursor.next();
+    }
+    cursor.status().map_err(|e| fault_of(&e))?;
+    of_user.sort_by_key(|(place, _)| *place);
+    found.append(&mut of_user);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(place, _)| place.to_string());
+    Ok(Page { items: found.into_iter().map(|(_, device)| device).collect(), next })
 }
 
 /// The registrations of a user, newest first.

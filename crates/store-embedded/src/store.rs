@@ -37,7 +37,7 @@ use crate::shared::Shared;
 use crate::writer::{Job, Message, Writer};
 
 const NO_BOUND: Option<&[u8]> = None;
-const SEALING_KEY: &[u8] = b"sealing-key";
+pub(crate) const SEALING_KEY: &[u8] = b"sealing-key";
 /// Look-ups of so many rows are made on the caller's thread; more may take long.
 const FEW: usize = 8;
 
@@ -454,6 +454,14 @@ impl Store for EmbeddedStore {
         let user = user.clone();
         self.read_long(move |_, db, columns| read::devices_of_user(db, columns, app, &user, &page))
             .await
+    }
+
+    async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.read_long(move |_, db, columns| read::devices_of_app(db, columns, app, &page)).await
     }
 
     async fn registrations_of_user(

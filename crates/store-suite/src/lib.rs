@@ -152,6 +152,7 @@ macro_rules! every_case {
         ]);
         $crate::cases_of!($make, lists: [
             devices_of_a_user_are_listed_in_parts,
+            devices_of_an_app_are_listed_in_parts,
             registrations_of_a_user_are_listed_newest_first,
             registrations_are_listed_in_parts,
             an_untracked_success_is_not_listed,

@@ -1,6 +1,6 @@
 //! What operators ask.
 
-use pushroll_domain::{PageRequest, RegistrationId, RegistrationView};
+use pushroll_domain::{Device, DevicePlace, PageRequest, RegistrationId, RegistrationView};
 
 use crate::world::{a_user, failed};
 use crate::{Asked, RETENTION, World};
@@ -53,6 +53,44 @@ pub async fn devices_of_a_user_are_listed_in_parts(world: World) {
         }
         assert_eq!(listed, all, "in parts of {limit}");
     }
+}
+
+/// Each once, user by user, whatever the parts; and of no other app.
+pub async fn devices_of_an_app_are_listed_in_parts(world: World) {
+    let other = world.new_app_id();
+    world.store.put_app(world.an_app(other)).await.unwrap();
+    let mut expected = Vec::new();
+    for n in 0..41_u8 {
+        // Users with one device, and one with many.
+        let user = if n % 4 == 0 { "the collector".to_owned() } else { format!("user {n}") };
+        let token = format!("{:02x}", n.wrapping_mul(97));
+        let asked =
+            if n % 3 == 0 { world.ios(&user, &token) } else { world.android(&user, &token) };
+        let one = world.stored(&asked).await;
+        expected.push(DevicePlace { user: a_user(&user).key_in(world.app), id: one.id });
+        world.stored(&Asked { app: Some(other), ..asked }).await;
+    }
+    world.accept(&world.ios("pending", "c1")).await;
+    expected.sort();
+    for limit in [1, 7, 40, 41, 42, 1_000] {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.store.devices_of_app(world.app, PageRequest { limit, after }).await;
+            let page = page.unwrap();
+            assert!(page.items.len() <= limit);
+            assert!(page.items.iter().all(|device| device.app == world.app));
+            let place = |one: &Device| DevicePlace { user: one.user.key_in(world.app), id: one.id };
+            listed.extend(page.items.iter().map(place));
+            after = page.next;
+            let Some(next) = &after else { break };
+            assert_eq!(DevicePlace::parse(next).as_ref(), listed.last());
+        }
+        assert_eq!(listed, expected, "in parts of {limit}");
+    }
+    let empty =
+        world.store.devices_of_app(world.new_app_id(), PageRequest { limit: 5, after: None });
+    let empty = empty.await.unwrap();
+    assert!(empty.items.is_empty() && empty.next.is_none());
 }
 
 /// Pending, failed and tracked ones among each other.

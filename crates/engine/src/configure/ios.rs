@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pushroll_domain::{
     ApnsCredentials, ApnsProof, AppId, CredentialFault, IosAuth, IosMode, IosSide, OrgId,
-    SealContext, Sealed, Secret,
+    Providers, SealContext, Sealed, Secret,
 };
 
 use super::{ConfigureError, invalid, text_of};
@@ -155,27 +155,25 @@ impl Service {
         };
         self.ios_side(org, app, IosInput { mode, bundle_id, auth }).await
     }
+}
 
-    /// The credentials of an app's iOS side, opened and read.
-    pub(super) fn apns_credentials(
-        &self,
-        ios: &IosSide,
-        open: impl Fn(&'static str, &Sealed) -> Result<Secret, String>,
-    ) -> Result<ApnsCredentials, String> {
-        let words = |fault: CredentialFault| fault.to_string();
-        match &ios.auth {
-            IosAuth::Key { key_id, team_id, p8 } => {
-                let opened = open(APNS_KEY, p8)?;
-                let text = String::from_utf8_lossy(opened.reveal());
-                let bundle_id = &ios.bundle_id;
-                self.providers.read_apns_key(bundle_id, key_id, team_id, &text).map_err(words)
-            }
-            IosAuth::Certificate { facts: _, pem } => {
-                let opened = open(APNS_CERTIFICATE, pem)?;
-                let text = String::from_utf8_lossy(opened.reveal());
-                let bundle_id = Some(ios.bundle_id.as_str());
-                self.providers.read_apns_certificate(bundle_id, &text).map_err(words)
-            }
+/// The credentials of an app's iOS side, opened and read.
+pub(super) fn apns_credentials(
+    providers: &dyn Providers,
+    ios: &IosSide,
+    open: impl Fn(&'static str, &Sealed) -> Result<Secret, String>,
+) -> Result<ApnsCredentials, String> {
+    let words = |fault: CredentialFault| fault.to_string();
+    match &ios.auth {
+        IosAuth::Key { key_id, team_id, p8 } => {
+            let opened = open(APNS_KEY, p8)?;
+            let text = String::from_utf8_lossy(opened.reveal());
+            providers.read_apns_key(&ios.bundle_id, key_id, team_id, &text).map_err(words)
+        }
+        IosAuth::Certificate { facts: _, pem } => {
+            let opened = open(APNS_CERTIFICATE, pem)?;
+            let text = String::from_utf8_lossy(opened.reveal());
+            providers.read_apns_certificate(Some(&ios.bundle_id), &text).map_err(words)
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::carry_on::{Next, unasked};
 use super::lane::LaneState;
 use crate::service::Service;
+use crate::symptom::Symptom;
 
 /// For how long a lane is left alone when its provider asks for it without saying how long.
 const HOLD: Duration = Duration::from_secs(60);
@@ -34,6 +35,9 @@ impl Service {
             return Next::fail(FailureReason::DeviceTokenTooLong, None, registration.tries);
         };
         if token.platform() == Platform::Ios && !token.is_hexadecimal() {
+            if let Some(symptom) = Symptom::of_token(token) {
+                lane.note(symptom, self.clock.now());
+            }
             let detail = "an APNs device token has hexadecimal characters only";
             let answer = unasked(Provider::Apns, "not asked", Some(detail.to_owned()));
             return fail_for_its_token(registration, answer);
@@ -52,6 +56,7 @@ impl Service {
             Ok(None) => return no_such_side(registration, token.platform()),
             Err(fault) => {
                 warn!(app = %app.id, fault, "the app's stored credentials can't be used");
+                lane.note(Symptom::CredentialsUnreadable, self.clock.now());
                 let provider = provider_of(token.platform());
                 let answer = unasked(provider, "stored credentials unusable", Some(fault));
                 let reason = FailureReason::DryRunSendingFailed;
@@ -72,6 +77,11 @@ impl Service {
         let Asked { report: DryRunReport { verdict, answer }, environment } = asked;
         let now = self.clock.now();
         lane.record(now, probe, signal(&verdict, &answer, now), &answer);
+        let of_token = || (verdict == Verdict::TokenRejected).then(|| Symptom::of_token(token));
+        let symptom = Symptom::of_dry_run(&verdict, &answer).or_else(|| of_token().flatten());
+        if let Some(symptom) = symptom {
+            lane.note(symptom, now);
+        }
         let backoff = &self.settings.verification.backoff;
         match after_dry_run(&verdict, &tries, backoff, now, self.random.u64()) {
             Step::Store => {
@@ -185,7 +195,7 @@ impl Service {
         if !lane.may_hint(self.clock.now()) {
             return;
         }
-        let service = self.clone();
+        let (service, lane) = (self.clone(), Arc::clone(lane));
         let (apns, token) = (Arc::clone(apns), token.clone());
         let registration = Arc::clone(registration);
         self.tasks.spawn(async move {
@@ -194,6 +204,7 @@ impl Service {
             if report.verdict != Verdict::Accepted {
                 return;
             }
+            lane.note(Symptom::TokenOfOtherEnvironment, service.clock.now());
             let (other, asked) = (asked.other().name(), asked.name());
             let hint = format!("this is a {other} token, the app is set to {asked}");
             warn!(%app, registration = %id, hint, "a device token of the other environment");

@@ -1,5 +1,6 @@
 //! A lane: one app on one platform.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::meters::LaneMeters;
 use crate::service::Service;
+use crate::symptom::Symptom;
 
 /// At most so often a refused token is asked about in the other environment, for an app.
 const HINT_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +41,8 @@ struct Asking {
     likelier: Option<Environment>,
     hinted_at: Option<Timestamp>,
     last_answer: Option<(Timestamp, ProviderAnswer)>,
+    /// What was seen since the start, or since the credentials changed; as many as there are symptoms.
+    symptoms: BTreeMap<Symptom, Seen>,
     /// Nothing is taken from the store before this time.
     not_before: Option<Timestamp>,
 }
@@ -48,6 +52,15 @@ struct Opened {
     app: Arc<App>,
     fingerprint: Option<(Fingerprint, Option<IosMode>)>,
     credentials: Result<Option<Credentials>, String>,
+}
+
+/// How often a symptom was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Since the start, or since the credentials changed.
+    pub count: u64,
+    /// The last time.
+    pub last_at: Timestamp,
 }
 
 /// A lane as an operator sees it.
@@ -61,6 +74,8 @@ pub struct LaneReport {
     pub last_answer: Option<(Timestamp, ProviderAnswer)>,
     /// Registrations in memory.
     pub in_memory: usize,
+    /// What was wrong.
+    pub symptoms: Vec<(Symptom, Seen)>,
 }
 
 impl LaneState {
@@ -133,6 +148,13 @@ impl LaneState {
         asking.last_answer = Some((now, answer.clone()));
     }
 
+    /// Takes note of what was wrong, for the operator.
+    pub(super) fn note(&self, symptom: Symptom, now: Timestamp) {
+        let mut asking = self.asking.lock();
+        let seen = asking.symptoms.entry(symptom).or_insert(Seen { count: 0, last_at: now });
+        *seen = Seen { count: seen.count + 1, last_at: now };
+    }
+
     /// Which environment to ask first with mode `auto`: the one that last accepted a token.
     pub(super) fn likelier(&self) -> Environment {
         self.asking.lock().likelier.unwrap_or(Environment::Production)
@@ -178,6 +200,7 @@ impl LaneState {
         });
         if is_new {
             asking.breaker = Breaker::new();
+            asking.symptoms.clear();
             asking.likelier = None;
             asking.not_before = None;
             self.held_back.store(false, Ordering::Relaxed);
@@ -194,6 +217,7 @@ impl LaneState {
             breaker: asking.breaker.state(),
             last_answer: asking.last_answer.clone(),
             in_memory: self.in_memory.load(Ordering::Relaxed),
+            symptoms: asking.symptoms.iter().map(|(symptom, seen)| (*symptom, *seen)).collect(),
         }
     }
 }

@@ -63,7 +63,7 @@ struct RegistrationBody<'r> {
 }
 
 #[derive(Serialize)]
-struct ProviderBody<'r> {
+pub(crate) struct ProviderBody<'r> {
     name: &'static str,
     environment: Option<&'static str>,
     status: Option<u16>,
@@ -182,8 +182,12 @@ pub(crate) async fn devices(
     call: &Call,
 ) -> Result<Reply, Problem> {
     service.known_app(org, app).map_err(refusal::of_configure)?;
-    let (user, page) = asked(call)?;
-    let found = service.devices_of_user(app, &user, page).await.map_err(refusal::of_inspect)?;
+    let (user, page) = asked_of_anybody(call)?;
+    let found = match user {
+        Some(user) => service.devices_of_user(app, &user, page).await,
+        None => service.devices_of_app(app, page).await,
+    };
+    let found = found.map_err(refusal::of_inspect)?;
     let items: Vec<_> = found.items.iter().map(DeviceBody::from).collect();
     Ok(paging::list(items, found.next))
 }
@@ -212,6 +216,17 @@ pub(crate) async fn registration(
     let found = service.registration_of(app, id).await.map_err(refusal::of_inspect)?;
     let found = found.ok_or_else(|| refusal::not_found("registration"))?;
     Ok(reply::admin_json(StatusCode::OK, &RegistrationBody::from(&found)))
+}
+
+/// As [`asked`], of a user or of all.
+fn asked_of_anybody(
+    call: &Call,
+) -> Result<(Option<pushroll_domain::UserId>, pushroll_domain::PageRequest), Problem> {
+    let mut faults = Faults::default();
+    let query = paging::Query::of(&call.query);
+    let page = query.page(&mut faults);
+    let user = query.user_id_if_given(&mut faults);
+    if faults.is_empty() { Ok((user, page)) } else { Err(faults.into_problem()) }
 }
 
 fn asked(call: &Call) -> Result<(pushroll_domain::UserId, pushroll_domain::PageRequest), Problem> {

@@ -15,6 +15,7 @@ use crate::reply::{self, Reply};
 const DEFAULT_LIMIT: usize = 100;
 /// The most items of a part.
 const MOST: usize = 1_000;
+const USER_ID: &str = "?user_id= and 1 to 256 characters, none of them a control character";
 /// The most bytes of `after`.
 const AFTER_BYTES: usize = 1_024;
 
@@ -60,17 +61,19 @@ impl Query {
 
     /// The user that is asked about.
     pub(crate) fn user_id(&self, faults: &mut Faults) -> Option<UserId> {
-        const EXPECTED: &str =
-            "?user_id= and 1 to 256 characters, none of them a control character";
-        let Some(text) = self.last("user_id") else {
+        if self.last("user_id").is_none() {
             let detail = "The query parameter user_id is missing.";
-            faults.add(At::field("user_id"), Rule::Required, detail, EXPECTED);
-            return None;
-        };
-        UserId::parse(text)
+            faults.add(At::field("user_id"), Rule::Required, detail, USER_ID);
+        }
+        self.user_id_if_given(faults)
+    }
+
+    /// The user that is asked about, if it is one only.
+    pub(crate) fn user_id_if_given(&self, faults: &mut Faults) -> Option<UserId> {
+        UserId::parse(self.last("user_id")?)
             .inspect_err(|fault| {
                 let detail = format!("user_id {fault}.");
-                faults.add(At::field("user_id"), Rule::UserId, detail, EXPECTED);
+                faults.add(At::field("user_id"), Rule::UserId, detail, USER_ID);
             })
             .ok()
     }

@@ -33,6 +33,9 @@ fn every_operation_has_its_path_and_method() {
         (Method::GET, format!("{app}/devices")),
         (Method::GET, format!("{app}/registrations")),
         (Method::GET, format!("{app}/registrations/{ID}")),
+        (Method::GET, format!("{app}/developer-information")),
+        (Method::GET, format!("{app}/health")),
+        (Method::POST, format!("{app}/check")),
     ] {
         assert!(Operation::of(&method, &path).is_ok(), "{method} {path}");
     }
@@ -45,6 +48,7 @@ fn another_method_is_405_with_those_that_are_allowed() {
         (format!("orgs/{ID}"), "GET"),
         (format!("orgs/{ID}/apps/{ID}"), "GET, PATCH, DELETE"),
         (format!("orgs/{ID}/apps/{ID}/tokens/{ID}"), "DELETE"),
+        (format!("orgs/{ID}/apps/{ID}/check"), "POST"),
     ] {
         for method in [Method::PUT, Method::OPTIONS, Method::HEAD] {
             let (status, _, told) = document(Operation::of(&method, &path).unwrap_err());

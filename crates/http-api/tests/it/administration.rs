@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pushroll_domain::{
-    CallbackReport, CallbackResult, Device, DeviceToken, Ended, Environment, FailureReason,
+    AppId, CallbackReport, CallbackResult, Device, DeviceToken, Ended, Environment, FailureReason,
     Outcome, Platform, Provider, ProviderAnswer, RegistrationId, UserId,
 };
 use serde_json::{Value as Json, json};
@@ -306,11 +306,116 @@ async fn the_devices_of_a_user_are_listed() {
     let first = server.admin("GET", &format!("{path}&limit=2"), None).await.json();
     let rest = format!("{path}&limit=2&after={}", first["next"].as_str().unwrap());
     assert_eq!(server.admin("GET", &rest, None).await.json()["items"].as_array().unwrap().len(), 1);
-    let problem =
-        server.admin("GET", &format!("{}/devices", server.app_path()), None).await.problem(400);
-    assert_eq!(problem["field"], "user_id");
+    let wrong = format!("{}/devices?user_id=a%0Ab", server.app_path());
+    assert_eq!(server.admin("GET", &wrong, None).await.problem(400)["field"], "user_id");
     server.store.is_down.store(true, Ordering::Relaxed);
     assert_eq!(server.admin("GET", &path, None).await.retry_after(), 3);
+}
+
+#[tokio::test]
+async fn without_a_user_all_devices_of_the_app_are_listed() {
+    let server = running().await;
+    for (n, app) in [(1, server.app), (2, server.app), (3, AppId::from_bytes([9; 16]))] {
+        server.store.devices.lock().push(Device {
+            id: RegistrationId::from_bytes([n; 16]),
+            app,
+            user: UserId::parse(&format!("user {n}")).unwrap(),
+            token: DeviceToken::parse(Platform::Android, "token").unwrap(),
+            environment: None,
+            registered_at: StoppedClock::NOW,
+            verified_at: StoppedClock::NOW,
+            last_seen_at: StoppedClock::NOW,
+            answer: None,
+        });
+    }
+    let path = format!("{}/devices?limit=1", server.app_path());
+    let first = server.admin("GET", &path, None).await.json();
+    assert_eq!(first["items"][0]["user_id"], "user 1");
+    let rest = format!("{path}&after={}", first["next"].as_str().unwrap());
+    let second = server.admin("GET", &rest, None).await.json();
+    assert_eq!((&second["items"][0]["user_id"], &second["next"]), (&json!("user 2"), &Json::Null));
+}
+
+#[tokio::test]
+async fn a_developer_is_told_what_he_needs_and_nothing_secret() {
+    let server = running().await;
+    let apps = format!("/orgs/{}/apps", server.org);
+    let app = created(&server.admin("POST", &apps, Some(both_sides())).await);
+    let path = format!("{apps}/{}", app["id"].as_str().unwrap());
+    let tokens = format!("{path}/tokens");
+    let token = created(&server.admin("POST", &tokens, Some(json!({"name": "app"}))).await);
+    let revoked = created(&server.admin("POST", &tokens, Some(json!({"name": "old"}))).await);
+    let revoked = format!("{tokens}/{}", revoked["id"].as_str().unwrap());
+    assert_eq!(server.admin("DELETE", &revoked, None).await.status, 204);
+
+    let answer = server.admin("GET", &format!("{path}/developer-information"), None).await;
+    let told = answer.json();
+    assert_eq!(told["organization_id"], server.org.to_string());
+    assert_eq!(told["mobile_app_id"], app["id"]);
+    assert_eq!(told["ios"]["bundle_id"], "com.example.shop");
+    assert_eq!(told["android"]["project_id"], "shop-1");
+    // The good ones, by name: the token itself is gone.
+    assert_eq!(told["api_tokens"].as_array().unwrap().len(), 1);
+    assert_eq!(told["api_tokens"][0]["name"], "app");
+    let text = String::from_utf8_lossy(&answer.body);
+    for secret in [token["token"].as_str().unwrap(), "a private key", "whsec_"] {
+        assert!(!text.contains(secret));
+    }
+    let base = format!("http://test/api/v1.0/orgs/{}/pushdeviceregistration/devices", server.org);
+    let urls: Vec<_> = told["calls"].as_array().unwrap().iter().map(|call| &call["url"]).collect();
+    assert_eq!(urls[0], &json!(base));
+    assert_eq!((told["public_url_is_guess"].clone(), urls.len()), (json!(true), 5));
+    let samples = told["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 6);
+    for sample in samples {
+        let text = sample["text"].as_str().unwrap();
+        assert!(text.contains(&base) && text.contains(app["id"].as_str().unwrap()), "{text}");
+    }
+
+    let change = json!({"android": null});
+    assert_eq!(server.admin("PATCH", &path, Some(change)).await.status, 200);
+    let told = server.admin("GET", &format!("{path}/developer-information"), None).await.json();
+    assert_eq!((&told["android"], told["samples"].as_array().unwrap().len()), (&Json::Null, 4));
+}
+
+#[tokio::test]
+async fn an_app_s_health_and_a_check_of_its_credentials_say_what_is_wrong_and_what_to_do() {
+    let server = running().await;
+    let none = server.admin("POST", &format!("{}/check", server.app_path()), None).await.json();
+    assert_eq!(none, json!({"severity": "fine", "findings": []}));
+    let apps = format!("/orgs/{}/apps", server.org);
+    let app = created(&server.admin("POST", &apps, Some(both_sides())).await);
+    let path = format!("{apps}/{}", app["id"].as_str().unwrap());
+
+    // These providers can't be reached.
+    let check = server.admin("POST", &format!("{path}/check"), None).await.json();
+    assert_eq!(check["severity"], "fault");
+    let findings = check["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 2);
+    for finding in findings {
+        assert_eq!(finding["symptom"], "no-connection");
+        assert!(finding["to_do"].as_str().unwrap().contains("firewall"));
+        assert_eq!(finding["provider"]["reason"], "not asked");
+    }
+
+    let health = server.admin("GET", &format!("{path}/health"), None).await.json();
+    assert_eq!(health["condition"], "fine");
+    assert_eq!(
+        health["sides"][1],
+        json!({
+            "platform": "android",
+            "condition": "fine",
+            "credentials": {"kind": "service-account", "expires_at": null, "fault": null},
+            "breaker": "closed",
+            "last_answer": null,
+            "pending": 0,
+            "symptoms": [],
+        })
+    );
+    let nobody = format!("{apps}/00000000-0000-0000-0000-000000000000");
+    server.admin("GET", &format!("{nobody}/health"), None).await.problem(404);
+    server.admin("POST", &format!("{nobody}/check"), None).await.problem(404);
+    server.admin("GET", &format!("{nobody}/developer-information"), None).await.problem(404);
 }
 
 #[tokio::test]

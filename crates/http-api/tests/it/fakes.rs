@@ -172,6 +172,20 @@ impl Store for FakeStore {
         Ok(Page { items: of_user, next })
     }
 
+    async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.write()?;
+        let devices = self.devices.lock();
+        let of_app: Vec<_> = devices.iter().filter(|device| device.app == app).cloned().collect();
+        let first = page.after.map_or(0, |after| after.parse().unwrap_or(0));
+        let next = (first + page.limit < of_app.len()).then(|| (first + page.limit).to_string());
+        let items = of_app.into_iter().skip(first).take(page.limit).collect();
+        Ok(Page { items, next })
+    }
+
     async fn registrations_of_user(
         &self,
         app: AppId,

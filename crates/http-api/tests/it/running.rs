@@ -7,8 +7,8 @@ use std::time::Duration;
 use pushroll_domain::{AppId, OrgId, TokenHash, TokenId};
 use pushroll_engine::{EngineSettings, NewApp, Parts, Service};
 use pushroll_http_api::{
-    CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, ServerTls, Site, bind, serve,
-    serve_tls,
+    CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, PublicUrl, ServerTls, Site, bind,
+    serve, serve_tls,
 };
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
@@ -109,6 +109,7 @@ impl Setup {
             backup: Some(store.clone()),
             admin_token: TokenHash::of(ADMIN_TOKEN),
             metrics: Arc::new(|| "pushroll_test 1\n".to_owned()),
+            public_url: PublicUrl::AsCalled { is_tls: false },
         };
         let site = Arc::new(Site {
             service: service.clone(),

@@ -209,6 +209,21 @@ pub const BASE_URL: Parsed<Url> = Parsed {
     show: |url| url.as_str().trim_end_matches('/').to_owned(),
 };
 
+/// The base URL at which others reach this server.
+pub const PUBLIC_URL: Parsed<Url> = Parsed {
+    expects: "a URL like \"https://push.example.com\", without a query",
+    parse: |text| {
+        let url = Url::parse(text.trim()).ok()?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let bare = url.query().is_none() && url.fragment().is_none();
+        // It is told in commands to paste.
+        let harmless = !url.as_str().contains(['\'', '$', '`', '"', '\\']);
+        let web = matches!(url.scheme(), "https" | "http") && url.has_host();
+        (web && plain && bare && harmless).then_some(url)
+    },
+    show: |url| url.as_str().trim_end_matches('/').to_owned(),
+};
+
 /// A range of addresses; an address alone is a range of one.
 pub const RANGE: Parsed<IpNet> = Parsed {
     expects: "an address or a range of addresses, like \"10.1.2.3\" or \"10.0.0.0/8\"",

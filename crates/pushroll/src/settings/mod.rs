@@ -6,6 +6,7 @@ mod faults;
 mod kinds;
 mod mapping;
 mod raw;
+mod reference;
 mod sections;
 mod source;
 mod table;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pushroll_domain::Secret;
+use url::Url;
 
 pub use faults::{Fault, SettingsError};
 pub(crate) use kinds::toml_string;
@@ -23,7 +25,7 @@ pub(crate) use mapping::SiblingSettings;
 pub use sections::{
     Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Verification,
 };
-pub use source::environment_variable;
+pub use source::{Effective, environment_variable};
 pub use table::SettingInfo;
 
 use sections::{
@@ -46,6 +48,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether unknown organizations, apps and API tokens are answered 400.
     pub strict_tokens: bool,
+    /// Where callers reach the API, as mobile developers are told it.
+    pub public_url: Option<Url>,
     /// The store.
     pub store: Store,
     /// Where the sealing key comes from.
@@ -150,6 +154,14 @@ impl Settings {
     /// # Errors
     /// All that is wrong with them.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        Self::load_with_sources(file).map(|(settings, _)| settings)
+    }
+
+    /// As [`Settings::load`], and every setting as it is in force, with where it was given.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn load_with_sources(file: Option<&Path>) -> Result<(Self, Vec<Effective>), SettingsError> {
         let mut environment = Vec::new();
         let mut unreadable = Vec::new();
         for (name, value) in std::env::vars_os() {
@@ -163,9 +175,9 @@ impl Settings {
         }
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let parsed = match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(Some((path, &text)), environment.into_iter()),
+            Ok(text) => Self::parse_with_sources(Some((path, &text)), environment.into_iter()),
             Err(cause) if file.is_none() && cause.kind() == std::io::ErrorKind::NotFound => {
-                Self::parse(None, environment.into_iter())
+                Self::parse_with_sources(None, environment.into_iter())
             }
             Err(cause) => Err(SettingsError(vec![Fault {
                 source: path.display().to_string(),
@@ -187,12 +199,23 @@ impl Settings {
         file: Option<(&Path, &str)>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
+        Self::parse_with_sources(file, environment).map(|(settings, _)| settings)
+    }
+
+    fn parse_with_sources(
+        file: Option<(&Path, &str)>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Effective>), SettingsError> {
         let mut reader = Reader::new(file, environment);
         reader.refuse_unknown(&Self::reference());
         let mut settings = Self::read(&mut reader);
         settings.check(&mut reader);
         settings.foreign_variables = std::mem::take(&mut reader.foreign);
-        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsError(reader.faults)) }
+        if reader.faults.is_empty() {
+            Ok((settings, reader.effective))
+        } else {
+            Err(SettingsError(reader.faults))
+        }
     }
 
     /// Every setting there is, in the order of the reference page.
@@ -228,6 +251,7 @@ impl Settings {
         Self {
             listen: top.listen,
             strict_tokens: top.strict_tokens,
+            public_url: top.public_url,
             store,
             sealing_key: sealing_key(SealingKeys::read(reader), reader),
             tls: tls_files(TlsChoice::read(reader), reader),

@@ -11,8 +11,8 @@ use pushroll_providers::Proxy;
 use url::Url;
 
 use super::kinds::{
-    ADDRESS, BASE_URL, Choice, Flag, List, Optional, PATH, ProxyUrl, RANGE, SecretText, TEXT, days,
-    seconds, whole,
+    ADDRESS, BASE_URL, Choice, Flag, List, Optional, PATH, PUBLIC_URL, ProxyUrl, RANGE, SecretText,
+    TEXT, days, seconds, whole,
 };
 use super::table::section;
 use super::{LogFormat, LogLevel};
@@ -36,7 +36,7 @@ fn https(text: &str) -> Url {
 }
 
 section! {
-    /// The top of the file.
+    /// The listener, and what concerns everything.
     pub(super) struct TopSettings in "" {
         /// The address and port of the listener for the API and health, and for administration, metrics
         /// and console unless `admin.listen` moves them.
@@ -44,6 +44,9 @@ section! {
         /// Whether a request is answered 400 when its organization, app or API token is unknown; else
         /// it is answered 202 and forgotten. For setting things up.
         "strict_tokens" strict_tokens: bool = false, Flag;
+        /// The address at which callers reach the API, as developers of mobile apps are told it:
+        /// `https://push.example.com`. If not given, what the administration was called at is told.
+        "public_url" public_url: Option<Url> = None, Optional(PUBLIC_URL);
     }
 }
 
@@ -54,7 +57,7 @@ pub(super) enum StoreKind {
 }
 
 section! {
-    /// Which store, before it is told apart.
+    /// The store.
     pub(super) struct StoreChoice in "store" {
         /// Which store keeps everything: `embedded` is RocksDB in a directory of this machine.
         "kind" kind: StoreKind = StoreKind::Embedded, Choice(&[("embedded", StoreKind::Embedded)]);
@@ -83,7 +86,7 @@ section! {
 }
 
 section! {
-    /// The sealing key, before it is checked.
+    /// The key that seals secrets at rest.
     pub(super) struct SealingKeys in "sealing" {
         /// The file with the key that seals credentials at rest: 32 random bytes in base64. Made, with
         /// mode 0600, at the first start with an empty store; `sealing.key` in the data directory if not given. Keep a copy of it elsewhere: without it, the credentials in the store are lost.
@@ -95,7 +98,7 @@ section! {
 }
 
 section! {
-    /// TLS of the listeners, before it is checked.
+    /// TLS of the listeners.
     pub(super) struct TlsChoice in "tls" {
         /// The file with the server's certificate, followed by those that lead to its authority, in PEM.
         /// With it the listeners speak TLS; read again when it changes, without dropping a connection.
@@ -108,7 +111,7 @@ section! {
 }
 
 section! {
-    /// The administration's own listener, before it is checked.
+    /// The administration's own listener.
     pub(super) struct AdminPlace in "admin" {
         /// An address and port of their own for administration, metrics and console; then they are not
         /// served on `listen`.
@@ -119,7 +122,7 @@ section! {
 }
 
 section! {
-    /// The admin token, before it is checked.
+    /// The admin token.
     pub(super) struct AdminKeys in "admin" {
         /// The file with the token for `/admin/v1`. Made, with mode 0600, if it is not there;
         /// `admin-token` in the data directory if not given.

@@ -14,12 +14,25 @@ use super::table::{SettingInfo, path};
 
 /// What every environment variable of ours begins with.
 pub const ENVIRONMENT_PREFIX: &str = "PUSHROLL_";
-/// A variable that begins like ours and is no setting: the file's name.
-const CONFIG: &str = "CONFIG";
+/// Variables that begin like ours and are no settings: the file's name, and where a server runs.
+const NO_SETTINGS: [&str; 2] = ["CONFIG", "URL"];
 /// What developers' scripts are told begins with this.
 const DEVELOPMENT_PREFIX: &str = "DEV_";
 const ENVIRONMENT: &str = "environment";
 const FILE: &str = "file";
+
+/// A setting as it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// Its table; empty for the top of the file.
+    pub section: String,
+    /// Its key.
+    pub key: String,
+    /// As the settings file would have it; empty if there is none. Of a secret nothing is shown.
+    pub written: String,
+    /// Where it was given; `None` if it is the default.
+    pub source: Option<String>,
+}
 
 /// Hands out settings, and collects what is wrong with them.
 pub struct Reader {
@@ -28,6 +41,7 @@ pub struct Reader {
     pub(super) faults: Vec<Fault>,
     /// Variables that begin like ours and are none, nor like one.
     pub(super) foreign: Vec<String>,
+    pub(super) effective: Vec<Effective>,
 }
 
 /// A provider whose name we know again.
@@ -66,7 +80,7 @@ impl Reader {
         }
         let values = values.merge(Named(ENVIRONMENT, environment_dict(environment)));
         let file = file.map(|(path, _)| path.to_owned());
-        Self { values, file, faults, foreign: Vec::new() }
+        Self { values, file, faults, foreign: Vec::new(), effective: Vec::new() }
     }
 
     /// Reads one setting.
@@ -77,8 +91,23 @@ impl Reader {
         kind: &impl Reads<V>,
         default: impl FnOnce() -> V,
     ) -> V {
-        let path = path(section, key);
-        let Ok(value) = self.values.find_value(&path) else { return default() };
+        let read = self.read_silently(&path(section, key), kind, default);
+        self.effective.push(Effective {
+            section: section.to_owned(),
+            key: key.to_owned(),
+            written: kind.written(&read),
+            source: self.source(&path(section, key)),
+        });
+        read
+    }
+
+    fn read_silently<V>(
+        &mut self,
+        path: &str,
+        kind: &impl Reads<V>,
+        default: impl FnOnce() -> V,
+    ) -> V {
+        let Ok(value) = self.values.find_value(path) else { return default() };
         let raw = match (&value, self.is_from_environment(&value)) {
             (Value::String(_, text), true) => Raw::Text(text),
             _ => Raw::Typed(&value),
@@ -86,7 +115,7 @@ impl Reader {
         match kind.read(raw) {
             Ok(read) => read,
             Err(message) => {
-                let source = self.source_of(&value, &path);
+                let source = self.source_of(&value, path);
                 self.faults.push(Fault { source, message });
                 default()
             }
@@ -178,7 +207,10 @@ fn environment_dict(variables: impl Iterator<Item = (String, String)>) -> Dict {
     let mut dict = Dict::new();
     for (name, text) in variables {
         let Some(name) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-        if name == CONFIG || name.starts_with(DEVELOPMENT_PREFIX) || is_kubernetes_link(name) {
+        if NO_SETTINGS.contains(&name)
+            || name.starts_with(DEVELOPMENT_PREFIX)
+            || is_kubernetes_link(name)
+        {
             continue;
         }
         let name = name.to_ascii_lowercase();

@@ -14,6 +14,8 @@ pub struct SettingInfo {
     pub default: String,
     /// What it is about.
     pub doc: String,
+    /// What its table is about.
+    pub about: &'static str,
 }
 
 impl SettingInfo {
@@ -67,6 +69,7 @@ macro_rules! section {
             }
 
             fn describe(into: &mut Vec<$crate::settings::table::SettingInfo>) {
+                const ABOUT: &str = concat!($($about),+).trim_ascii();
                 $(
                     let default: $type = $default;
                     into.push($crate::settings::table::SettingInfo {
@@ -75,6 +78,7 @@ macro_rules! section {
                         expects: $crate::settings::kinds::Kind::expects(&$kind),
                         default: $crate::settings::kinds::Reads::written(&$kind, &default),
                         doc: [$($doc.trim()),+].join(" "),
+                        about: ABOUT,
                     });
                 )+
             }

@@ -218,6 +218,7 @@ fn a_table_that_is_no_table_is_told() {
 fn variables_of_others_that_begin_like_ours_are_left_alone() {
     let environment = [
         ("PUSHROLL_CONFIG", "/etc/pushroll.toml"),
+        ("PUSHROLL_URL", "https://push.example.com"),
         ("PUSHROLL_SERVICE_HOST", "10.0.0.1"),
         ("PUSHROLL_SERVICE_PORT_HTTP", "80"),
         ("PUSHROLL_PORT", "tcp://10.0.0.1:80"),
@@ -232,7 +233,7 @@ fn a_variable_of_one_word_that_is_like_no_setting_is_told_and_is_no_fault() {
     let of_others = [
         ("PUSHROLL_BIN", "/work/pushroll"),
         ("PUSHROLL_PATH", "/work"),
-        ("PUSHROLL_URL", "http://x"),
+        ("PUSHROLL_HOME", "http://x"),
         ("PUSHROLL_TOKEN", "x"),
     ];
     let settings = parse("", &of_others).unwrap();
@@ -276,4 +277,25 @@ fn the_words_zero_and_none_do_not_mean_unlimited() {
     for key in ["connections", "in_flight_requests", "devices_per_user", "waiting_per_app"] {
         assert!(only_fault(&format!("[limits]\n{key} = 0"), &[]).contains("must be"), "{key}");
     }
+}
+
+#[test]
+fn every_setting_in_force_is_told_with_where_it_was_given_but_for_secrets() {
+    let variables =
+        [("PUSHROLL_LIMITS__BODY_BYTES", "2048"), ("PUSHROLL_ADMIN__TOKEN", "hunter2-hunter2-")];
+    let variables = variables.iter().map(|(name, text)| (name.to_string(), text.to_string()));
+    let file = "listen = '[::]:9'\n";
+    let parsed = Settings::parse_with_sources(Some((Path::new(FILE), file)), variables);
+    let (_, effective) = parsed.unwrap();
+    let of = |section: &str, key: &str| {
+        let found = effective.iter().find(|one| one.section == section && one.key == key);
+        let found = found.unwrap();
+        (found.written.as_str(), found.source.as_deref())
+    };
+    assert_eq!(of("", "listen"), ("\"[::]:9\"", Some("etc/pushroll.toml: listen")));
+    assert_eq!(of("limits", "body_bytes"), ("2048", Some("PUSHROLL_LIMITS__BODY_BYTES")));
+    assert_eq!(of("admin", "token"), ("\"…\"", Some("PUSHROLL_ADMIN__TOKEN")));
+    assert_eq!(of("limits", "connections"), ("16384", None));
+    assert_eq!(of("sealing", "key"), ("", None));
+    assert_eq!(effective.len(), Settings::reference().len());
 }

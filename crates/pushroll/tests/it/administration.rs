@@ -329,8 +329,26 @@ async fn the_devices_of_a_user_are_paged() {
         found.sort_unstable();
         assert_eq!(found, stored);
     }
-    let answer = app.admin_get(&format!("{}/devices", app.admin_path())).await;
+    let answer = app.admin_get(&format!("{}/registrations", app.admin_path())).await;
     assert_eq!(answer.problem(400).field(), Some("user_id"));
+}
+
+#[tokio::test]
+async fn without_a_user_every_device_of_the_app_is_listed_once() {
+    let app = an_app().await;
+    let other = an_app().beside(&app).await;
+    let mut stored = Vec::new();
+    for n in 0..9 {
+        stored.push(a_device().of_user(&format!("user {}", n % 5)).stored(&app).await.id);
+    }
+    a_device().of_user("user 1").stored(&other).await;
+    stored.sort_unstable();
+    for limit in [1, 4, 100] {
+        let path = format!("{}/devices", app.admin_path());
+        let mut found = ids(&all_parts(&app, &path, limit).await);
+        found.sort_unstable();
+        assert_eq!(found, stored);
+    }
 }
 
 #[tokio::test]

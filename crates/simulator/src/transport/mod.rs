@@ -15,14 +15,17 @@ pub use orders::{Goaway, MAX_DEBUG_DATA_BYTES};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::DATE;
 use http::request::Parts;
 use parking_lot::Mutex;
 
 use crate::apns::{Apns, ClientCertificate, Party, ProviderTokens};
 use crate::google::{Fcm, Oauth, TOKEN_PATH};
-use crate::judge::{Body, Outcome};
+use crate::judge::{Act, Body, Outcome};
 use crate::provider::Provider;
 use crate::settings::Limits;
 use crate::world::{ProviderState, World};
@@ -110,15 +113,25 @@ impl Connection {
                 Apns { world, provider }.judge(&party, head, body)
             }
             Site::Google if head.uri.path() == TOKEN_PATH => {
-                Oauth { world }.judge(self.number, head, body)
+                dated(world, Oauth { world }.judge(self.number, head, body))
             }
-            Site::Google => Fcm { world }.judge(self.number, head, body),
+            Site::Google => dated(world, Fcm { world }.judge(self.number, head, body)),
         }
     }
 
     fn state(&self) -> &ProviderState {
         self.world.of(self.site.provider())
     }
+}
+
+/// With the time of day, which Google's servers tell in every answer, by the simulator's clock.
+fn dated(world: &World, mut outcome: Outcome) -> Outcome {
+    let seconds = u64::try_from(world.clock.now_seconds()).unwrap_or_default();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    if let (Act::Answer(response), Ok(date)) = (&mut outcome.act, HeaderValue::try_from(date)) {
+        response.headers_mut().entry(DATE).or_insert(date);
+    }
+    outcome
 }
 
 /// `{"reason": …}`, the debug data of a GOAWAY.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushroll_domain::{Finished, Outcome, PageRequest, Platform, Store};
-use pushroll_store_embedded::OpenError;
+use pushroll_store_embedded::{Look, OpenError};
 use pushroll_store_suite::{RETENTION, World};
 
 use crate::place::Place;
@@ -190,4 +190,35 @@ async fn a_hundred_thousand_pending_registrations_are_counted_at_opening() {
     println!("opened with {COUNT} pending in {took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     assert_eq!(world.take_exactly(world.lane(Platform::Ios), 5_000).await.len(), 5_000);
+}
+
+#[tokio::test]
+async fn a_look_finds_what_is_there_and_leaves_it_as_it_is() {
+    let place = Place::new();
+    let clock: Arc<dyn pushroll_domain::Clock> = place.clock.clone();
+    let look = || pushroll_store_embedded::look(&place.settings(), &clock).unwrap();
+    assert!(matches!(look(), Look::Nothing));
+    assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 0);
+
+    let store: Arc<dyn Store> = Arc::new(place.open());
+    let world = World::new(Arc::clone(&store)).await;
+    assert!(matches!(look(), Look::InUse));
+    store.close().await;
+    drop((world.store, store));
+    let files = || {
+        let entries = std::fs::read_dir(place.dir.path().join("rocksdb")).unwrap();
+        let file = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry.unwrap();
+            (entry.file_name(), entry.metadata().unwrap().len())
+        };
+        let mut files: Vec<_> = entries.map(file).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    let Look::Store { directory, sealing_fingerprint } = look() else { panic!("there is one") };
+    assert!(directory.org(world.org).is_some() && directory.app(world.app).is_some());
+    assert_eq!(sealing_fingerprint, None);
+    assert_eq!(files(), before);
+    place.open();
 }
