@@ -6,6 +6,7 @@
 
 pub mod admin_token;
 pub mod certificates;
+pub mod client;
 pub mod commands;
 pub mod logging;
 pub mod machine;
@@ -14,5 +15,6 @@ pub mod private_file;
 pub mod sealing;
 pub mod server;
 pub mod settings;
+pub mod times;
 pub mod tls;
 pub mod trial;

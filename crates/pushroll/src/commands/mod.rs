@@ -1,76 +1,25 @@
 //! The command line.
 
+mod admin;
 mod backup;
 mod callback;
+mod completions;
+mod config;
 mod demo;
+mod device_export;
+mod device_import;
+mod doctor;
+mod exit;
 mod key;
 mod panics;
 mod serve;
 mod signals;
 mod simulator;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
-/// How the process ends. The codes are those of sysexits.h where it has a fitting one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// All went well; also after SIGTERM and Ctrl-C.
-    Done,
-    /// Something failed that has no code of its own; an outcome of the demo was not the expected one.
-    Failed,
-    /// The command line or the settings are wrong.
-    Usage,
-    /// The address can't be listened on.
-    Listen,
-    /// A part of the server died: a fault of the program.
-    Died,
-    /// The store can't be opened, read or written.
-    Store,
-    /// Another process has the data directory.
-    InUse,
-    /// The sealing key is missing or another than the store's, or the admin token can't be read.
-    Secrets,
-    /// A second signal came while the server was stopping, or one before the demo was through.
-    Interrupted,
-}
-
-impl Exit {
-    /// The number.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Usage => 64,
-            Self::Listen => 69,
-            Self::Died => 70,
-            Self::Store => 74,
-            Self::InUse => 75,
-            Self::Secrets => 78,
-            Self::Interrupted => 130,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    all went well; also after SIGTERM and Ctrl-C
-  1    something failed; an outcome of the demo was not the expected one
-  64   the command line or the settings are wrong; every fault is told
-  69   the address can't be listened on
-  70   a part of the server died
-  74   the store can't be opened, read or written
-  75   another process has the data directory
-  78   the sealing key is missing or not the store's, or the admin token can't be read
-  130  a second signal came while the server was stopping, or one before the demo was through";
+use exit::EXIT_CODES;
+pub use exit::Exit;
 
 /// The device roll for push notifications: registers devices, proves every token with Apple or Google
 /// before it is stored, tells the caller how it went, and keeps the roll clean.
@@ -89,6 +38,14 @@ enum Command {
     Callback(callback::CallbackArgs),
     Backup(backup::BackupArgs),
     Key(key::KeyArgs),
+    Org(admin::OrgArgs),
+    App(Box<admin::AppArgs>),
+    Token(admin::TokenArgs),
+    Device(Box<admin::DeviceArgs>),
+    Registration(admin::RegistrationArgs),
+    Doctor(doctor::DoctorArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command that the command line asks for.
@@ -109,6 +66,14 @@ pub fn run() -> Exit {
         Command::Callback(args) => callback::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Key(args) => key::run(&args),
+        Command::Org(args) => admin::run_org(&args),
+        Command::App(args) => admin::run_app(&args),
+        Command::Token(args) => admin::run_token(&args),
+        Command::Device(args) => admin::run_device(&args),
+        Command::Registration(args) => admin::run_registration(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
@@ -140,23 +105,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn every_exit_code_is_in_the_help() {
-        for exit in [
-            Exit::Done,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::Listen,
-            Exit::Died,
-            Exit::Store,
-            Exit::InUse,
-            Exit::Secrets,
-            Exit::Interrupted,
-        ] {
-            let line = format!("  {:<5}", exit.code());
-            assert!(EXIT_CODES.lines().any(|l| l.starts_with(&line)), "{exit:?}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pushroll_simulator::P12_PASSWORD;
+use pushroll_simulator::{APP_NAME, P12_PASSWORD};
 
 use super::signals::Signals;
 use super::{Exit, complain, on_runtime};
@@ -58,7 +58,7 @@ async fn simulate(dir: &std::path::Path) -> Exit {
 }
 
 fn introduce(trial: &Trial) -> String {
-    let Trial { simulator, directory, settings_file, listen, .. } = trial;
+    let Trial { simulator, directory, settings_file, .. } = trial;
     let (production, sandbox) = (simulator.apns_production_url(), simulator.apns_sandbox_url());
     let (fcm, control) = (simulator.fcm_url(), simulator.control_url());
     let (dir, settings) = (directory.display(), settings_file.display());
@@ -82,12 +82,12 @@ In {dir}:
 Now, in another terminal:
   pushroll serve --config {settings}
 
-and in a third, with the ids that the answers hold in place of ORG and APP:
-  ADMIN="Authorization: Bearer $(cat {dir}/{ADMIN_TOKEN_FILE})"
-  JSON="Content-Type: application/json"
-  curl -H "$ADMIN" -H "$JSON" http://{listen}/admin/v1/orgs -d '{{"name": "Trial"}}'
-  curl -H "$ADMIN" -H "$JSON" http://{listen}/admin/v1/orgs/ORG/apps -d @{dir}/app.json
-  curl -H "$ADMIN" -X POST http://{listen}/admin/v1/orgs/ORG/apps/APP/tokens
+and in a third:
+  export PUSHROLL_CONFIG={settings}
+  pushroll org create Trial
+  pushroll app create --from {dir}/app.json
+  pushroll token create "{APP_NAME}"
+  pushroll app info "{APP_NAME}"
 
 Ctrl-C ends the simulator."#
     )

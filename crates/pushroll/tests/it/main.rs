@@ -14,6 +14,7 @@ mod callback_test;
 mod callbacks;
 mod certificates;
 mod cleanup;
+mod cli;
 mod clock;
 mod keys;
 mod limits;

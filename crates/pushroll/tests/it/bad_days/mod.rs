@@ -22,7 +22,7 @@ mod load;
 mod many_pending;
 mod now;
 mod patience;
-mod place;
+pub mod place;
 mod power_loss;
 mod process;
 mod provider_down;
