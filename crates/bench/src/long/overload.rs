@@ -1,0 +1,126 @@
+//! Twice what a server can take: it stays on one core, the generator and the simulator on another;
+//! capacity is measured in the same way, in a closed loop; then twice as much is offered.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Mix;
+use crate::load::{self, Figures, Pace, Plan, Quantiles};
+use crate::measure::accept::after;
+use crate::measure::{How, Stage};
+use crate::report::cores;
+use crate::requests::{Numbers, Register, Wishes};
+
+/// How it is overloaded.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Seconds of overload
+    #[arg(long, default_value_t = 60.0)]
+    pub overload_seconds: f64,
+    /// How many times the capacity is offered
+    #[arg(long, default_value_t = 2.0)]
+    pub times: f64,
+    /// Connections over which it is offered
+    #[arg(long, default_value_t = 6_000)]
+    pub overload_connections: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Overload {
+    /// Accepted a second in a closed loop.
+    pub capacity: f64,
+    /// Offered a second.
+    pub offered: f64,
+    /// Accepted a second.
+    pub goodput: f64,
+    /// Refused with 429 or 503, a second.
+    pub refused: f64,
+    /// Requests that found no free connection in time, a second.
+    pub unsent: f64,
+    /// Requests that failed otherwise.
+    pub failed: u64,
+    /// Of what was accepted, from when it was due.
+    pub accepted_latencies: Quantiles,
+    /// Of what was refused.
+    pub refused_latencies: Quantiles,
+    /// Memory before, in bytes.
+    pub resident_before: u64,
+    /// The most memory.
+    pub peak: u64,
+}
+
+const SERVER_CORE: usize = 0;
+const OTHER_CORE: usize = 1;
+/// How long a caller without a free connection waits before he gives up.
+const GIVES_UP: Duration = Duration::from_millis(500);
+
+/// Measures.
+pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
+    ensure!(cores() >= 2, "the server and the load generator want a core each");
+    let stage = Stage::set_on(how, Some(OTHER_CORE)).await?;
+    let mut setup = stage.server("overload")?;
+    setup.core = Some(SERVER_CORE);
+    let server = setup.start(&stage.providers).await?;
+    let account = server.make_account(&stage.providers).await?;
+    let register = |from| {
+        let numbers = Numbers::parts(from..u64::MAX, 1)[0];
+        vec![Register::new(&account, numbers, 1, Mix::Fleet, &Wishes::default())]
+    };
+    let plan = Plan { core: Some(OTHER_CORE), ..stage.closed(server.port()) };
+    let (closed, left) = load::run(plan, register(0)).await?;
+    let capacity = closed.rate();
+    let per_second = capacity * options.times;
+    let resident_before = server.process.usage()?.resident;
+    let plan = Plan {
+        pace: Pace::Open { per_second },
+        connections: options.overload_connections,
+        span: Duration::from_secs_f64(options.overload_seconds),
+        gives_up: Some(GIVES_UP),
+        ..plan
+    };
+    let (figures, _) = load::run(plan, register(after(&left))).await?;
+    let each = |count: u64| count as f64 / figures.took.as_secs_f64();
+    let Figures { refused, unsent, failed, .. } = figures;
+    Ok(Overload {
+        capacity,
+        offered: per_second,
+        goodput: figures.rate(),
+        refused: each(refused),
+        unsent: each(unsent),
+        failed,
+        accepted_latencies: figures.latencies.quantiles(),
+        refused_latencies: figures.refused_latencies.quantiles(),
+        resident_before,
+        peak: server.process.usage()?.peak,
+    })
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = self.goodput / self.capacity * 100.0;
+        let mib = |bytes: u64| bytes / (1 << 20);
+        let (good, bad) = (&self.accepted_latencies, &self.refused_latencies);
+        writeln!(
+            f,
+            "- capacity {:.0} a second, offered {:.0}: accepted {:.0} ({share:.0}% of capacity, to stay above 90), \
+             refused {:.0}, unsent {:.0}; {} failed",
+            self.capacity, self.offered, self.goodput, self.refused, self.unsent, self.failed
+        )?;
+        writeln!(
+            f,
+            "- accepted within p50 {} µs, p99 {} µs, p99.9 {} µs",
+            good.p50_us, good.p99_us, good.p999_us
+        )?;
+        writeln!(f, "- refused within p50 {} µs, p99 {} µs", bad.p50_us, bad.p99_us)?;
+        write!(
+            f,
+            "- memory {} MiB before, {} MiB at the peak",
+            mib(self.resident_before),
+            mib(self.peak)
+        )
+    }
+}
