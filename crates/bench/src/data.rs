@@ -15,7 +15,7 @@ pub const GUID_CHARS: usize = 36;
 /// Of so many registrations one repeats an earlier one.
 const ONE_IN_REPEATS: u64 = 20;
 /// How far back the repeated one is: so far that it has ended by then, and not much farther.
-const REPEATS_BACK: std::ops::Range<u64> = 10_000..100_000;
+const REPEATS_BACK: std::ops::Range<u64> = 8_000..24_000;
 /// Of a hundred devices so many have a token that is dead.
 const DEAD_IN_HUNDRED: u64 = 3;
 

@@ -20,6 +20,8 @@ pub enum Part {
     Providers,
     /// From request to outcome.
     EndToEnd,
+    /// The same, in batches of 100.
+    EndToEndBatches,
     /// Status, devices of a user, cleanup; makes `end-to-end`, too.
     Queries,
     /// Callbacks.
@@ -31,13 +33,14 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Idle,
         Self::Accept,
         Self::Batches,
         Self::Store,
         Self::Providers,
         Self::EndToEnd,
+        Self::EndToEndBatches,
         Self::Queries,
         Self::Callbacks,
         Self::Offered,
@@ -81,6 +84,9 @@ pub async fn measure(
             Part::Store => parts.store = Some(parts_alone::store_and_disk(&stage, quick).await?),
             Part::Providers => parts.providers = Some(parts_alone::providers(&stage).await?),
             Part::EndToEnd => parts.end_to_end = Some(end_to_end::measure(&stage, 1).await?.0),
+            Part::EndToEndBatches => {
+                parts.end_to_end_batches = Some(end_to_end::measure(&stage, 100).await?.0);
+            }
             Part::Queries => {
                 let (end_to_end, registered) = end_to_end::measure(&stage, 1).await?;
                 parts.end_to_end = Some(end_to_end);

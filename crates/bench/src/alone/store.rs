@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use pushroll::machine::SystemClock;
@@ -29,9 +29,12 @@ pub struct Options {
     /// Callers at once.
     #[arg(long)]
     pub callers: usize,
-    /// Registrations in all.
+    /// Registrations that are made beforehand: the most that there can be.
     #[arg(long)]
     pub registrations: u64,
+    /// For how long, in seconds.
+    #[arg(long)]
+    pub seconds: f64,
     /// The number of the first of them.
     #[arg(long, default_value_t = 0)]
     pub first: u64,
@@ -55,7 +58,7 @@ pub struct StoreFigures {
 
 /// Measures in a process of its own.
 pub async fn measure(options: &Options) -> anyhow::Result<StoreFigures> {
-    let Options { dir, batch, callers, registrations, first, finish } = options;
+    let Options { dir, batch, callers, registrations, seconds, first, finish } = options;
     let mut arguments = vec!["alone-store".to_owned()];
     let dir = dir.to_str().context("an odd path")?;
     for (name, value) in [
@@ -63,6 +66,7 @@ pub async fn measure(options: &Options) -> anyhow::Result<StoreFigures> {
         ("--batch", batch.to_string()),
         ("--callers", callers.to_string()),
         ("--registrations", registrations.to_string()),
+        ("--seconds", seconds.to_string()),
         ("--first", first.to_string()),
     ] {
         arguments.extend([name.to_owned(), value]);
@@ -78,7 +82,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let store = Arc::new(open(&options.dir)?);
     let maker = Maker::new(AppId::from_bytes([0x11; 16]), OrgId::from_bytes([0x22; 16]));
     let calls = calls(&options, &maker);
-    let count: usize = calls.iter().flatten().map(Vec::len).sum();
+    let span = Duration::from_secs_f64(options.seconds);
     let (since, before) = (Instant::now(), usage::of_myself()?);
     let callers: Vec<_> = calls
         .into_iter()
@@ -86,18 +90,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             let store = Arc::clone(&store);
             let finish = options.finish;
             tokio::spawn(async move {
-                for call in calls {
+                let mut done = 0;
+                for call in calls.into_iter().take_while(|_| since.elapsed() < span) {
                     accept(&store, &call, finish).await?;
+                    done += call.len();
                     if finish {
                         finish_all(&store, call).await?;
                     }
                 }
-                anyhow::Ok(())
+                anyhow::Ok(done)
             })
         })
         .collect();
+    let mut count = 0;
     for caller in callers {
-        caller.await??;
+        count += caller.await??;
     }
     let took = since.elapsed();
     let used = usage::of_myself()?.since(&before);

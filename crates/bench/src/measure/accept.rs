@@ -33,8 +33,10 @@ pub struct Accepting {
     pub drained_per_second: Option<f64>,
 }
 
-/// How fast a store accepts at the least, for how many registrations are made beforehand.
-const STORE_PER_SECOND: f64 = 40_000.0;
+/// How many registrations are made beforehand for each second of the store alone: more than it accepts, but no
+/// more than memory has room for.
+const STORE_PER_SECOND: f64 = 200_000.0;
+const MOST_MADE: f64 = 2_000_000.0;
 /// A load before the first that counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How long verifying what was accepted may take.
@@ -91,7 +93,8 @@ pub async fn measure(stage: &Stage, batch: usize, drain: bool) -> anyhow::Result
             dir: stage.place("store")?,
             batch,
             callers: stage.how.connections,
-            registrations: (STORE_PER_SECOND * stage.how.seconds) as u64,
+            registrations: (STORE_PER_SECOND * stage.how.seconds).min(MOST_MADE) as u64,
+            seconds: stage.how.seconds,
             first: 0,
             finish: false,
         };

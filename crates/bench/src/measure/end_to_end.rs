@@ -116,7 +116,11 @@ pub async fn carry_through(
     registered.next = after(&sources);
     registered.given = sources.into_iter().flat_map(|source| source.given).collect();
     let outcomes = read_outcomes(registered).await?;
-    let mut load = Measured::new("end to end", "pushroll", &figures, used, batch);
+    let what = match batch {
+        1 => "end to end".to_owned(),
+        batch => format!("end to end, batches of {batch}"),
+    };
+    let mut load = Measured::new(&what, "pushroll", &figures, used, batch);
     load.per_second = count as f64 / took.as_secs_f64();
     Ok(EndToEnd {
         batch,

@@ -93,7 +93,8 @@ fn loads(parts: &Parts, text: &mut String) {
     };
     let mut loads = all(&parts.accept);
     loads.extend(all(&parts.batches));
-    loads.extend(parts.end_to_end.iter().map(|end| end.load.clone()));
+    let end_to_end = [&parts.end_to_end, &parts.end_to_end_batches];
+    loads.extend(end_to_end.into_iter().flatten().map(|end| end.load.clone()));
     loads.extend(parts.queries.iter().flat_map(|queries| queries.closed.clone()));
     if !loads.is_empty() {
         put!(text, "## Closed loops\n");
@@ -220,7 +221,7 @@ fn carried_through(parts: &Parts, text: &mut String) {
         if let Some(rate) = accepting.drained_per_second {
             put!(
                 text,
-                "- accepted with verification paused (batches of {}), then drained: {rate:.0} a second, the start included",
+                "- accepted with verification paused (batches of {}), then drained: {rate:.0} a second",
                 accepting.batch
             );
         }

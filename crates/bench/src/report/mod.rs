@@ -54,6 +54,8 @@ pub struct Parts {
     pub providers: Option<Vec<ProviderRow>>,
     /// From request to outcome.
     pub end_to_end: Option<EndToEnd>,
+    /// The same with a hundred in each request.
+    pub end_to_end_batches: Option<EndToEnd>,
     /// Status, devices, cleanup.
     pub queries: Option<Queries>,
     /// Callbacks.
