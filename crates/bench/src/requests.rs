@@ -276,34 +276,51 @@ impl Source for AskDevices {
     }
 }
 
-/// Cleanups, one user after the other.
+/// Cleanups of users, one in each request, or so many in each.
 pub struct CleanUsers {
     head: String,
     before: String,
     numbers: Numbers,
+    batch: usize,
 }
 
 impl CleanUsers {
-    /// Cleanups of all devices of the users with these numbers.
-    pub fn new(account: &Account, users: Numbers) -> Self {
+    /// Cleanups of all devices of the users with these numbers, `batch` in each request (1: as a single one).
+    pub fn new(account: &Account, users: Numbers, batch: usize) -> Self {
         let Account { app, token, .. } = account;
+        let call = if batch == 1 { "devices/cleanup" } else { "devices/cleanup/batch" };
         Self {
-            head: head(&device_path(account, "devices/cleanup"), ""),
+            head: head(&device_path(account, call), ""),
             before: format!("{{\"MobileAppId\":\"{app}\",\"ApiToken\":\"{token}\",\"UserId\":\""),
             numbers: users,
+            batch,
         }
     }
 }
 
 impl Source for CleanUsers {
     fn next(&mut self, request: &mut Vec<u8>) -> Next {
-        let Some(user) = self.numbers.draw() else { return Next::Over };
+        let users = std::iter::from_fn(|| self.numbers.draw()).take(self.batch);
+        let users: Vec<u64> = users.collect();
+        let Some(&first) = users.first() else { return Next::Over };
         request.extend_from_slice(self.head.as_bytes());
-        append_length(self.before.len() + GUID_CHARS + 2, request);
-        request.extend_from_slice(self.before.as_bytes());
-        append_user(user, request);
-        request.extend_from_slice(b"\"}");
-        Next::Request(user)
+        let item = self.before.len() + GUID_CHARS + 2;
+        let is_batch = self.batch > 1;
+        // Brackets and commas: one for each item and one more.
+        let around = if is_batch { users.len() + 1 } else { 0 };
+        append_length(item * users.len() + around, request);
+        for (index, user) in users.into_iter().enumerate() {
+            if is_batch {
+                request.push(if index == 0 { b'[' } else { b',' });
+            }
+            request.extend_from_slice(self.before.as_bytes());
+            append_user(user, request);
+            request.extend_from_slice(b"\"}");
+        }
+        if is_batch {
+            request.push(b']');
+        }
+        Next::Request(first)
     }
 }
 
@@ -358,9 +375,12 @@ mod tests {
         let ids = std::sync::Arc::new(vec!["0".repeat(GUID_CHARS)]);
         AskStatus::new(&account(), ids, 3).next(&mut request);
         serde_json::from_str::<serde_json::Value>(body(&request)).unwrap();
-        request.clear();
-        CleanUsers::new(&account(), Numbers::parts(0..1, 1)[0]).next(&mut request);
-        serde_json::from_str::<serde_json::Value>(body(&request)).unwrap();
+        for (batch, items) in [(1, None), (3, Some(3)), (9, Some(5))] {
+            request.clear();
+            CleanUsers::new(&account(), Numbers::parts(0..5, 1)[0], batch).next(&mut request);
+            let value: serde_json::Value = serde_json::from_str(body(&request)).unwrap();
+            assert_eq!(value.as_array().map(Vec::len), items);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
 
 mod connection;
 mod figures;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd as _;

@@ -140,7 +140,7 @@ impl Streams {
         let ask = AskStatus::new(account, Arc::new(self.ids.clone()), STATUS_IDS);
         let users = self.cleaned..users_of(self.next.saturating_sub(LAG)).max(self.cleaned);
         let cleanups_per_second = (users.end - users.start).max(1) as f64 / WINDOW.as_secs_f64();
-        let clean = CleanUsers::new(account, Numbers::parts(users.clone(), 1)[0]);
+        let clean = CleanUsers::new(account, Numbers::parts(users.clone(), 1)[0], 1);
         let (accepted, asked, cleaned) = tokio::join!(
             load::run(open(per_second, plan.connections), vec![register]),
             load::run(open(STATUS_PER_SECOND, 4), vec![ask]),

@@ -22,6 +22,8 @@ pub struct Queries {
 
 /// Ids in a status query.
 pub const IDS: usize = 100;
+/// Users in a batch of cleanups.
+const CLEANUP_BATCH: usize = 100;
 /// The fixed rate.
 pub const QUERIES_PER_SECOND: f64 = 200.0;
 
@@ -38,12 +40,17 @@ pub async fn measure(stage: &Stage, registered: &Registered) -> anyhow::Result<Q
     both(stage, registered, "devices of a user", devices, &mut queries).await?;
 
     let plan = stage.closed(registered.server.port());
-    let cleanups = Numbers::parts(0..users, stage.how.threads);
-    let cleanups = cleanups.into_iter().map(|users| CleanUsers::new(account, users));
-    let process = &registered.server.process;
-    let names = ("cleanup of a user", "pushroll");
-    let (measured, _) = load(names, process, plan, cleanups.collect(), 1).await?;
-    queries.closed.push(measured);
+    let half = users / 2;
+    for (what, users, batch) in [
+        ("cleanup of a user", 0..half, 1),
+        ("cleanup of users, batches of 100", half..users, CLEANUP_BATCH),
+    ] {
+        let users = Numbers::parts(users, stage.how.threads).into_iter();
+        let cleanups = users.map(|users| CleanUsers::new(account, users, batch)).collect();
+        let process = &registered.server.process;
+        let (measured, _) = load((what, "pushroll"), process, plan, cleanups, batch).await?;
+        queries.closed.push(measured);
+    }
     ensure!(
         queries.closed.iter().chain(&queries.open).all(|load| load.not_accepted == 0),
         "some queries were refused: {queries:?}"
