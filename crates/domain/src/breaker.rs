@@ -64,6 +64,9 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::HalfOpen, Self::CredentialsRefused];
+
     /// The name in metrics and the admin API.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::gauge;
 use pushroll_domain::{AppId, Clock, Directory, Timestamp};
 use pushroll_engine::{CertificateReport, ExpiryNotice, Service};
 use tokio_util::sync::CancellationToken;
@@ -18,11 +18,6 @@ const EXPIRY: &str = "pushroll_apns_certificate_expiry_timestamp_seconds";
 
 /// Watches until `stop` is cancelled.
 pub async fn watch(service: Service, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    describe_gauge!(
-        EXPIRY,
-        Unit::Seconds,
-        "End of the push certificate of an app, since 1970; NaN once it has none any more"
-    );
     let mut watched = Watched::default();
     let mut looked: Option<(Arc<Directory>, Timestamp)> = None;
     let mut ticks = tokio::time::interval(EVERY);

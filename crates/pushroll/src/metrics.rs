@@ -1,12 +1,14 @@
 //! What `/metrics` says: everything that the parts count, and gauges of what waits and of what is held back,
 //! looked up every second. One recorder for the process, however many servers run in it.
 
+pub mod catalogue;
+
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use pushroll_domain::{BreakerState, Lane, Store};
@@ -48,70 +50,8 @@ pub fn recorder() -> anyhow::Result<PrometheusHandle> {
         .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES))
         .and_then(PrometheusBuilder::install_recorder)
         .context("the metrics' recorder can't be installed")?;
-    describe();
+    catalogue::describe();
     Ok(RECORDER.get_or_init(|| handle).clone())
-}
-
-/// Says what the engine's and our own metrics are.
-fn describe() {
-    let count = Unit::Count;
-    describe_counter!(
-        "pushroll_registrations_accepted_total",
-        count,
-        "Registrations answered 202 and kept"
-    );
-    describe_counter!(
-        "pushroll_registrations_ended_total",
-        count,
-        "Registrations that ended, by outcome"
-    );
-    describe_counter!(
-        "pushroll_registrations_postponed_total",
-        count,
-        "Dry runs put off to a retry"
-    );
-    describe_counter!(
-        "pushroll_registrations_unauthorized_total",
-        count,
-        "Registrations whose API token was not good"
-    );
-    describe_counter!("pushroll_bad_tokens_total", count, "Requests whose token was not good");
-    describe_counter!("pushroll_throttled_total", count, "Requests answered 429, by limit");
-    describe_counter!("pushroll_cleanups_total", count, "Cleanups answered 202 and done");
-    describe_counter!(
-        "pushroll_wrong_environment_total",
-        count,
-        "Device tokens of the other APNs environment"
-    );
-    describe_histogram!(
-        "pushroll_registration_seconds",
-        Unit::Seconds,
-        "From acceptance to outcome"
-    );
-    describe_gauge!(
-        "pushroll_registrations_pending",
-        count,
-        "Registrations that wait or are verified, by app and platform"
-    );
-    describe_gauge!(
-        "pushroll_registrations_in_memory",
-        count,
-        "Registrations being verified, by app and platform"
-    );
-    describe_gauge!(
-        "pushroll_breaker_open",
-        count,
-        "1 while an app's dry runs are held back, by app and platform"
-    );
-    describe_gauge!("pushroll_store_callbacks_waiting", count, "Callbacks that wait to be made");
-    describe_gauge!("pushroll_build_info", count, "1; the version is a label");
-    describe_gauge!("process_start_time_seconds", Unit::Seconds, "Start of the process since 1970");
-    describe_gauge!(
-        "process_resident_memory_bytes",
-        Unit::Bytes,
-        "Memory of the process that is resident"
-    );
-    describe_gauge!("process_open_fds", count, "Open files and connections");
 }
 
 /// Keeps the gauges up to date until `stop` is cancelled.
@@ -131,6 +71,7 @@ pub async fn keep_gauges(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        gauge!("pushroll_ready").set(f64::from(u8::from(service.ready().await.is_ok())));
         lanes.look(&service, &*store).await;
         look_at_the_process();
         looks = looks.wrapping_add(1);
@@ -144,11 +85,17 @@ pub async fn keep_gauges(
 #[derive(Default)]
 struct LaneGauges(HashMap<Lane, LaneFigures>);
 
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 struct LaneFigures {
     pending: u64,
     in_memory: usize,
-    held_back: bool,
+    breaker: BreakerState,
+}
+
+impl Default for LaneFigures {
+    fn default() -> Self {
+        Self { pending: 0, in_memory: 0, breaker: BreakerState::Closed }
+    }
 }
 
 impl LaneGauges {
@@ -162,7 +109,7 @@ impl LaneGauges {
         for report in service.lanes() {
             let figures = now.entry(report.lane).or_default();
             figures.in_memory = report.in_memory;
-            figures.held_back = !matches!(report.breaker, BreakerState::Closed);
+            figures.breaker = report.breaker;
         }
         for gone in self.0.keys().filter(|lane| !now.contains_key(lane)) {
             set(*gone, LaneFigures::default());
@@ -183,7 +130,14 @@ fn set(lane: Lane, figures: LaneFigures) {
     };
     gauge!("pushroll_registrations_pending", &labels()).set(figures.pending as f64);
     gauge!("pushroll_registrations_in_memory", &labels()).set(figures.in_memory as f64);
-    gauge!("pushroll_breaker_open", &labels()).set(f64::from(u8::from(figures.held_back)));
+    let held_back = figures.breaker != BreakerState::Closed;
+    gauge!("pushroll_breaker_open", &labels()).set(f64::from(u8::from(held_back)));
+    for state in BreakerState::ALL {
+        let [app, platform] = labels();
+        let labels = [app, platform, ("state", state.name().to_owned())];
+        let is_it = f64::from(u8::from(figures.breaker == state));
+        gauge!("pushroll_breaker_state", &labels).set(is_it);
+    }
 }
 
 /// The usual gauges of a process, where the system has them.
@@ -200,9 +154,11 @@ fn look_at_the_process() {
     }
 }
 
-/// Says when the process started.
+/// Says when the process started, and how many files it may open.
 pub fn note_start(seconds: u64) {
     gauge!("process_start_time_seconds").set(seconds as f64);
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    gauge!("process_max_fds").set(most.map_or(f64::INFINITY, |most| most as f64));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::gauge;
 use pushroll_domain::Secret;
 use pushroll_http_api::{ServerTls, TlsFault};
 use thiserror::Error;
@@ -114,7 +114,6 @@ impl KeptTls {
     /// Takes over what the files hold whenever that has changed, until `stop` is cancelled. Files that
     /// can't be used leave everything as it is.
     pub async fn keep_current(mut self, stop: CancellationToken) {
-        describe_gauge!(EXPIRY, Unit::Seconds, "End of the server's own certificate, since 1970");
         self.tell_expiry();
         let mut ticks = tokio::time::interval(self.files.check_every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

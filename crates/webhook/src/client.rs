@@ -49,7 +49,6 @@ impl CallbackClient {
         let (Ok(lookup), Ok(connector), true) = (lookup, connector, faults.is_empty()) else {
             return Err(CallbackSettingsFaults(faults));
         };
-        measure::describe();
         let idle = IdleConnections::new(&settings);
         Ok(Self { settings, policy, lookup, connector, idle })
     }

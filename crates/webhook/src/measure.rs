@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, histogram};
 
 use crate::failure::Failure;
 
 const ATTEMPTS: &str = "pushroll_callback_attempts_total";
 const DURATION: &str = "pushroll_callback_duration_seconds";
 const CONNECTIONS: &str = "pushroll_callback_connections_total";
-
-pub(crate) fn describe() {
-    describe_counter!(ATTEMPTS, Unit::Count, "Callbacks attempted, by result");
-    describe_histogram!(DURATION, Unit::Seconds, "How long callbacks took, by result");
-    describe_counter!(CONNECTIONS, Unit::Count, "Connections that carried callbacks, new or kept");
-}
 
 pub(crate) fn attempt(result: Result<StatusCode, &Failure>, took: Duration) {
     let label = match result {
@@ -40,7 +34,7 @@ mod tests {
 
     use http::StatusCode;
     use metrics::{
-        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
         with_local_recorder,
     };
 

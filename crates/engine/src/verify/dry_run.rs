@@ -74,6 +74,7 @@ impl Service {
         };
         let tries = registration.tries.and_one(now, self.run);
         let asked = self.ask(registration, lane, &app, &credentials, token).await;
+        lane.meters.count_answer(&asked.report);
         let Asked { report: DryRunReport { verdict, answer }, environment } = asked;
         let now = self.clock.now();
         lane.record(now, probe, signal(&verdict, &answer, now), &answer);
