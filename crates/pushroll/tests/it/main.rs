@@ -16,6 +16,7 @@ mod certificates;
 mod cleanup;
 mod cli;
 mod clock;
+mod deploy;
 mod keys;
 mod limits;
 mod listeners;
