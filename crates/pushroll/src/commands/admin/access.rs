@@ -64,7 +64,7 @@ impl ServerArgs {
     pub(crate) fn session(&self) -> Result<Session, Stop> {
         let (url, token, trust) = match &self.url {
             Some(url) => (url.clone(), self.token_for(url)?, Trust::System),
-            None => self.from_settings()?,
+            None => self.where_settings_say()?,
         };
         let trust = self.ca_file.clone().map_or(trust, Trust::Authorities);
         warn_of_clear_text(&url);
@@ -115,7 +115,7 @@ impl ServerArgs {
         ask_for_token(url)
     }
 
-    fn from_settings(&self) -> Result<(Url, Secret, Trust), Stop> {
+    fn where_settings_say(&self) -> Result<(Url, Secret, Trust), Stop> {
         let settings = Settings::load(self.config.as_deref())
             .map_err(|faults| Stop::usage(faults.to_string()))?;
         let url = local_url(&settings)?;

@@ -71,12 +71,12 @@ pub async fn directly(data: &Data, clients: &ProviderClients) -> Vec<Finding> {
 
 fn none_yet() -> Finding {
     Finding::warning(SUBJECT, "there is none yet")
-        .to_do("Make one: pushroll org create, pushroll app create.")
+        .advise("Make one: pushroll org create, pushroll app create.")
 }
 
 fn sideless(subject: &str) -> Finding {
     Finding::warning(subject, "it has neither an iOS nor an Android side")
-        .to_do("Give it credentials: pushroll app update.")
+        .advise("Give it credentials: pushroll app update.")
 }
 
 fn of_check(subject: &str, found: &Value) -> Finding {
@@ -133,7 +133,7 @@ fn of_parts(
     let detail = detail.map(|detail| format!(" {detail}")).unwrap_or_default();
     let finding = Finding::new(mark, subject, format!("{who}: {what}{detail}{said}"));
     match to_do {
-        Some(to_do) => finding.to_do(to_do),
+        Some(to_do) => finding.advise(to_do),
         None => finding,
     }
 }
@@ -149,7 +149,7 @@ fn of_health(subject: &str, health: &Value) -> Vec<Finding> {
         {
             findings.push(
                 Finding::warning(subject, format!("{platform}: its credentials end on {end}"))
-                    .to_do("Make new ones in the developer account and enter them: pushroll app update."),
+                    .advise("Make new ones in the developer account and enter them: pushroll app update."),
             );
         }
         for symptom in list(&side["symptoms"]) {
@@ -158,7 +158,7 @@ fn of_health(subject: &str, health: &Value) -> Vec<Finding> {
                 "{platform}: {what} Seen {count} times, last {}.",
                 text(&symptom["last_at"])
             );
-            findings.push(Finding::warning(subject, what).to_do(text(&symptom["to_do"])));
+            findings.push(Finding::warning(subject, what).advise(text(&symptom["to_do"])));
         }
     }
     findings

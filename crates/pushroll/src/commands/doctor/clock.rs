@@ -38,7 +38,7 @@ fn of_reached(reached: &Reached) -> Finding {
     let what = format!("{}: {}{detail}", reached.host, said.reason);
     let finding = Finding::fault(subject, what);
     match Symptom::of_dry_run(&report.verdict, said) {
-        Some(symptom) => finding.to_do(symptom.to_do()),
+        Some(symptom) => finding.advise(symptom.to_do()),
         None => finding,
     }
 }
@@ -57,7 +57,7 @@ pub fn of_clocks(theirs: Timestamp, ours: Timestamp, whose: &str) -> Finding {
     } else {
         Finding::warning("clock", what)
     };
-    finding.to_do(Symptom::ClockSkew.to_do())
+    finding.advise(Symptom::ClockSkew.to_do())
 }
 
 #[cfg(test)]

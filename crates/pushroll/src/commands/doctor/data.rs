@@ -72,7 +72,7 @@ fn of_directory(path: &Path) -> Finding {
         Ok(metadata) => metadata,
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
             return Finding::fine(SUBJECT, format!("{shown} is not there yet; the first start makes it"))
-                .to_do("If a server has run before, these are not its settings: name its file with --config.");
+                .advise("If a server has run before, these are not its settings: name its file with --config.");
         }
         Err(cause) => {
             return Finding::fault(SUBJECT, format!("{shown} can't be looked at: {cause}"));
@@ -80,16 +80,16 @@ fn of_directory(path: &Path) -> Finding {
     };
     if !metadata.is_dir() {
         return Finding::fault(SUBJECT, format!("{shown} is no directory"))
-            .to_do("Set store.path to a directory.");
+            .advise("Set store.path to a directory.");
     }
     let (owner, ours) = (metadata.uid(), geteuid().as_raw());
     if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Finding::warning(SUBJECT, format!("{shown} belongs to user {owner}, and user {ours}, who runs this, may not write it"))
-            .to_do("Run the doctor as the user that the server runs as; or, if that is this one, chown the directory to it.");
+            .advise("Run the doctor as the user that the server runs as; or, if that is this one, chown the directory to it.");
     }
     if owner != ours {
         return Finding::fine(SUBJECT, format!("{shown}, of user {owner}"))
-            .to_do(format!("Run the server as user {owner}, not as the one who runs this ({ours}): files of another can't be written later."));
+            .advise(format!("Run the server as user {owner}, not as the one who runs this ({ours}): files of another can't be written later."));
     }
     Finding::fine(SUBJECT, shown.to_string())
 }
@@ -108,9 +108,9 @@ fn of_space(free: u64) -> Finding {
     let what = format!("{} MiB are free", free / MIB);
     let to_do = "Make room: when the disk is full, every registration is answered 503.";
     if free < NO_SPACE {
-        Finding::fault(SUBJECT, what).to_do(to_do)
+        Finding::fault(SUBJECT, what).advise(to_do)
     } else if free < LITTLE_SPACE {
-        Finding::warning(SUBJECT, what).to_do(to_do)
+        Finding::warning(SUBJECT, what).advise(to_do)
     } else {
         Finding::fine(SUBJECT, what)
     }
@@ -128,16 +128,16 @@ fn store_of(
         Ok(Look::Nothing) => Finding::fine(SUBJECT, "there is none yet; the first start makes it"),
         Ok(Look::InUse) => Finding::fine(SUBJECT, "a running server has it open, and is asked"),
         Ok(Look::Older) => Finding::warning(SUBJECT, "it is of an older version, and was not read")
-            .to_do("The next start brings it to this version's format; make a backup before."),
+            .advise("The next start brings it to this version's format; make a backup before."),
         Ok(Look::Store { directory, .. }) => {
             let apps = apps_of(directory).len();
             let what = format!("it can be read: {} organizations, {apps} apps", directory.orgs().len());
             Finding::fine(SUBJECT, what)
         }
         Err(fault @ OpenError::Io { .. }) => Finding::fault(SUBJECT, fault.to_string())
-            .to_do("Run the doctor as the user that the server runs as, and see that the disk can be read."),
+            .advise("Run the doctor as the user that the server runs as, and see that the disk can be read."),
         Err(fault) => Finding::fault(SUBJECT, fault.to_string())
-            .to_do("If the machine has just lost its power, a start may mend it; else do as is said above."),
+            .advise("If the machine has just lost its power, a start may mend it; else do as is said above."),
     });
     looked.ok()
 }
@@ -168,15 +168,13 @@ fn of_key(
         Some(wanted) if wanted != key.id() => {
             let what =
                 format!("the store is sealed under key {wanted}, and this is key {}", key.id());
-            findings.push(Finding::fault(KEY, what).to_do("Put back the key that the store was sealed with: without it its credentials can't be opened, and the server does not start."));
+            findings.push(Finding::fault(KEY, what).advise("Put back the key that the store was sealed with: without it its credentials can't be opened, and the server does not start."));
             None
         }
         Some(_) => {
-            findings.push(
-                Finding::fine(KEY, format!("key {} is the store's", key.id())).to_do(
-                    "Keep a copy away from this machine: a backup of the store leaves it out.",
-                ),
-            );
+            findings.push(Finding::fine(KEY, format!("key {} is the store's", key.id())).advise(
+                "Keep a copy away from this machine: a backup of the store leaves it out.",
+            ));
             Some(AesSealer::new(&key))
         }
         None => {
@@ -204,9 +202,9 @@ fn from_file(file: &Path, look: Option<&Look>) -> (Option<Finding>, Option<Seali
                     Finding::fine(KEY, format!("{shown} is not there yet; the first start makes it"))
                 }
                 Some(Look::InUse) => Finding::fault(KEY, format!("{shown} is not there, while a server runs"))
-                    .to_do("Put the file back before that server stops: it will not start without it. If that server has other settings, name them with --config."),
+                    .advise("Put the file back before that server stops: it will not start without it. If that server has other settings, name them with --config."),
                 Some(Look::Store { .. } | Look::Older) | None => Finding::fault(KEY, format!("{shown} is not there"))
-                    .to_do("Put your copy of the key there, or name it in sealing.key_file. Without it the credentials in the store are lost."),
+                    .advise("Put your copy of the key there, or name it in sealing.key_file. Without it the credentials in the store are lost."),
             };
             (Some(finding), None)
         }
@@ -236,12 +234,12 @@ fn of_admin_token(settings: &Settings) -> Finding {
 
 fn unreadable(subject: &str, file: &Path, cause: &io::Error) -> Finding {
     Finding::fault(subject, format!("{} can't be read: {cause}", file.display()))
-        .to_do("Run the doctor as the user that the server runs as; the file must be that user's, with mode 600.")
+        .advise("Run the doctor as the user that the server runs as; the file must be that user's, with mode 600.")
 }
 
 fn exposed(subject: &str, file: &Path, mode: u32) -> Finding {
     let what = format!("{} has mode {mode:03o}: others than its owner can read it", file.display());
-    Finding::warning(subject, what).to_do(format!("chmod 600 {}", file.display()))
+    Finding::warning(subject, what).advise(format!("chmod 600 {}", file.display()))
 }
 
 fn readable_by_others(file: &Path) -> Option<u32> {
@@ -257,7 +255,7 @@ fn of_open_files() -> Finding {
             SUBJECT,
             format!("a process may have {most} open files and connections"),
         )
-        .to_do(
+        .advise(
             "Raise the limit for the server: LimitNOFILE= in a systemd unit, ulimit -n in a shell.",
         ),
         Some(most) => Finding::fine(SUBJECT, format!("{most} may be open")),

@@ -77,7 +77,7 @@ impl Finding {
     }
 
     /// With what to do.
-    pub fn to_do(mut self, to_do: impl Into<String>) -> Self {
+    pub fn advise(mut self, to_do: impl Into<String>) -> Self {
         self.to_do = Some(to_do.into());
         self
     }
@@ -113,7 +113,7 @@ mod tests {
     fn a_page_says_what_is_wrong_what_to_do_and_how_much() {
         let findings = [
             Finding::fine("settings", "they are right"),
-            Finding::fault("sealing key", "it is missing").to_do("Put it back."),
+            Finding::fault("sealing key", "it is missing").advise("Put it back."),
             Finding::unchecked("apps", "no server"),
         ];
         let expected = "✓ settings: they are right\n✗ sealing key: it is missing\n    → Put it back.\n? apps: no server\n\n1 wrong, 0 to look after, 1 not checked";

@@ -56,7 +56,7 @@ async fn examine(server: &ServerArgs) -> Vec<Finding> {
         let what = format!("only the server at {url} is asked");
         findings.push(
             Finding::unchecked("this machine", what)
-                .to_do("Run pushroll doctor where the server runs, without --url, to have its settings, data, disk and clock looked at."),
+                .advise("Run pushroll doctor where the server runs, without --url, to have its settings, data, disk and clock looked at."),
         );
         let (mut seen, access) = server::ask(server).await;
         findings.append(&mut seen);
@@ -105,7 +105,7 @@ fn settings(file: Option<&Path>, findings: &mut Vec<Finding>) -> Result<Settings
             for fault in &faults.0 {
                 findings.push(
                     Finding::fault("settings", fault.to_string())
-                        .to_do("Correct it; what there is to set: pushroll config reference."),
+                        .advise("Correct it; what there is to set: pushroll config reference."),
                 );
             }
             Err(faults)

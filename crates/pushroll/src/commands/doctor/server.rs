@@ -36,7 +36,7 @@ pub async fn ask(server: &ServerArgs) -> (Vec<Finding>, Option<Session>) {
         Ok(answer) => {
             findings.push(
                 Finding::fault(SUBJECT, format!("{url}/readyz is answered {}", answer.status))
-                    .to_do("See that the address is a Pushroll server's, and that a proxy before it lets /readyz and /admin/v1 through."),
+                    .advise("See that the address is a Pushroll server's, and that a proxy before it lets /readyz and /admin/v1 through."),
             );
             return (findings, None);
         }
@@ -54,7 +54,7 @@ pub async fn ask(server: &ServerArgs) -> (Vec<Finding>, Option<Session>) {
             let stop = Stop::from(fault);
             findings.push(
                 Finding::fault(ADMIN_TOKEN, stop.message)
-                    .to_do("The server logs at its start which file holds its token."),
+                    .advise("The server logs at its start which file holds its token."),
             );
             (findings, None)
         }
@@ -78,16 +78,16 @@ fn not_ready(url: &url::Url, answer: &Answer) -> Finding {
     let reasons = body["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
     let reasons: Vec<_> = reasons.iter().map(text).collect();
     Finding::fault(SUBJECT, format!("{url} can't serve: {}", reasons.join("; ")))
-        .to_do("Look at its log from the first error on, and at the disk: it answers 503 until the store can be written again.")
+        .advise("Look at its log from the first error on, and at the disk: it answers 503 until the store can be written again.")
 }
 
 fn unreachable(fault: &ClientFault, is_wanted: bool) -> Finding {
     if is_wanted {
         return Finding::fault(SUBJECT, fault.to_string())
-            .to_do("See that the address is right, that the server runs, and that this machine may connect to it.");
+            .advise("See that the address is right, that the server runs, and that this machine may connect to it.");
     }
     let what = format!("{fault}; what only a running server knows was not looked at");
-    Finding::unchecked(SUBJECT, what).to_do("Start it, pushroll serve, and run this again.")
+    Finding::unchecked(SUBJECT, what).advise("Start it, pushroll serve, and run this again.")
 }
 
 /// The server's clock by ours: when it runs elsewhere, its clock counts and not ours.
