@@ -78,7 +78,7 @@ pub fn of_process(pid: u32) -> anyhow::Result<Usage> {
     let status = fs::read_to_string(format!("{proc}/status"))?;
     let io = fs::read_to_string(format!("{proc}/io")).unwrap_or_default();
     Ok(Usage {
-        cpu: cpu_of(&format!("{proc}/stat"))?.1,
+        cpu: cpu_of(format!("{proc}/stat"))?.1,
         threads: threads(&format!("{proc}/task"))?,
         resident: number(&status, "VmRSS:").unwrap_or(0) * 1024,
         peak: number(&status, "VmHWM:").unwrap_or(0) * 1024,
@@ -99,7 +99,7 @@ fn threads(tasks: &str) -> anyhow::Result<BTreeMap<String, Duration>> {
     let mut threads = BTreeMap::new();
     for task in fs::read_dir(tasks)? {
         // It may have ended since.
-        let Ok((name, cpu)) = cpu_of(&task?.path().join("stat")) else { continue };
+        let Ok((name, cpu)) = cpu_of(task?.path().join("stat")) else { continue };
         *threads.entry(kind_of_thread(&name).to_owned()).or_default() += cpu;
     }
     Ok(threads)

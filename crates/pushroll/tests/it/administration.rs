@@ -339,7 +339,7 @@ async fn without_a_user_every_device_of_the_app_is_listed_once() {
     let other = an_app().beside(&app).await;
     let mut stored = Vec::new();
     for n in 0..9 {
-        stored.push(a_device().of_user(&format!("user {}", n % 5)).stored(&app).await.id);
+        stored.push(a_device().of_user(format!("user {}", n % 5)).stored(&app).await.id);
     }
     a_device().of_user("user 1").stored(&other).await;
     stored.sort_unstable();

@@ -10,7 +10,7 @@ async fn what_is_exported_can_be_imported_elsewhere() {
     let mut tokens = Vec::new();
     for n in 0..5 {
         let device = if n % 2 == 0 { a_device().on_ios() } else { a_device().on_android() };
-        tokens.push(device.of_user(&format!("user, \"{n}\"")).stored(&app).await.token.clone());
+        tokens.push(device.of_user(format!("user, \"{n}\"")).stored(&app).await.token.clone());
     }
     let file = app.dir().join("roll.csv");
     let said = operator.run(["device", "export", &app.id, "--output", arg(&file)]).await.ended(0);
