@@ -51,7 +51,7 @@ impl Part {
 }
 
 /// Seconds of each load where all has to fit into a minute.
-const QUICK_SECONDS: f64 = 1.2;
+const QUICK_SECONDS: f64 = 1.0;
 /// How long a server is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(2);
 
