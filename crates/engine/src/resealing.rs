@@ -70,3 +70,109 @@ pub fn order_sealed_anew(
     };
     Ok(CallbackOrder { headers, ..order.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pushroll_domain::{
+        CertificateEnvironments, CertificateFacts, HostKey, IosMode, Secret, Timestamp,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    /// Writes its number and the field before the text, and opens what is for the same field.
+    struct Numbered(u8);
+
+    impl Sealer for Numbered {
+        fn seal(&self, context: SealContext<'_>, plain: &[u8]) -> Sealed {
+            Sealed([&[self.0], context.field.as_bytes(), b"=", plain].concat())
+        }
+
+        fn open(&self, context: SealContext<'_>, sealed: &Sealed) -> Result<Secret, SealFault> {
+            let rest = sealed.0[1..].strip_prefix(context.field.as_bytes());
+            let plain = rest.and_then(|rest| rest.strip_prefix(b"=")).ok_or(SealFault::Damaged)?;
+            Ok(Secret::new(plain.to_vec()))
+        }
+    }
+
+    fn sealed(number: u8, field: &str) -> Sealed {
+        let (org, app) = (OrgId::from_bytes([1; 16]), AppId::from_bytes([2; 16]));
+        Numbered(number).seal(SealContext { org, app, field }, b"secret")
+    }
+
+    /// With everything in it that can be sealed, by this number.
+    fn app(number: u8, auth: IosAuth) -> App {
+        App {
+            id: AppId::from_bytes([2; 16]),
+            org: OrgId::from_bytes([1; 16]),
+            name: "Shop".to_owned(),
+            description: String::new(),
+            ios: Some(IosSide {
+                mode: IosMode::Production,
+                bundle_id: "com.example.shop".to_owned(),
+                auth,
+            }),
+            android: Some(AndroidSide {
+                project_id: "shop-1".to_owned(),
+                client_email: "push@shop-1".to_owned(),
+                service_account: sealed(number, SERVICE_ACCOUNT),
+            }),
+            webhook_secret: sealed(number, WEBHOOK_SECRET),
+            old_webhook_secret: Some(OldWebhookSecret {
+                secret: sealed(number, WEBHOOK_SECRET),
+                ends_at: NOW,
+            }),
+            callback_retries: None,
+            created_at: NOW,
+            updated_at: NOW,
+            deleted_at: None,
+        }
+    }
+
+    fn by_key(number: u8) -> IosAuth {
+        let (key_id, team_id) = ("KEY".to_owned(), "TEAM".to_owned());
+        IosAuth::Key { key_id, team_id, p8: sealed(number, APNS_KEY) }
+    }
+
+    fn by_certificate(number: u8) -> IosAuth {
+        let facts = CertificateFacts {
+            name: "Apple Push Services".to_owned(),
+            topics: vec!["com.example.shop".to_owned()],
+            environments: CertificateEnvironments::Both,
+            begins_at: NOW,
+            expires_at: NOW.plus(Duration::from_secs(1)),
+        };
+        IosAuth::Certificate { facts, pem: sealed(number, APNS_CERTIFICATE) }
+    }
+
+    #[test]
+    fn everything_of_an_app_that_is_sealed_is_sealed_anew_and_nothing_else_changes() {
+        for auth in [by_key, by_certificate] {
+            let anew = app_sealed_anew(&app(1, auth(1)), &Numbered(2)).unwrap();
+            assert_eq!(anew, app(2, auth(2)));
+        }
+        let bare = App { ios: None, android: None, ..app(1, by_key(1)) };
+        let expected = App { ios: None, android: None, ..app(2, by_key(2)) };
+        assert_eq!(app_sealed_anew(&bare, &Numbered(2)).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_headers_of_an_order_are_sealed_anew_if_there_are_any() {
+        let order = |headers| CallbackOrder {
+            url: "https://example.com/".to_owned(),
+            host: HostKey([3; 8]),
+            signature: "signature".to_owned(),
+            headers,
+        };
+        let (org, app) = (OrgId::from_bytes([1; 16]), AppId::from_bytes([2; 16]));
+        let anew = |order| order_sealed_anew(org, app, &order, &Numbered(2)).unwrap();
+        let with = |number| order(Some(sealed(number, CALLBACK_HEADERS)));
+        assert_eq!(anew(with(1)), with(2));
+        assert_eq!(anew(order(None)), order(None));
+        let damaged = order(Some(sealed(1, APNS_KEY)));
+        assert!(order_sealed_anew(org, app, &damaged, &Numbered(2)).is_err());
+    }
+}
