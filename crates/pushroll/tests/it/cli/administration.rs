@@ -154,3 +154,53 @@ async fn on_the_server_s_machine_its_settings_are_enough() {
     let apps = run(&mut command).await.json();
     assert_eq!(apps[0]["id"], server.app().id);
 }
+
+#[tokio::test]
+async fn under_tls_the_server_is_known_by_its_own_certificate_and_nobody_else_is() {
+    let server = a_server().under_tls().start().await;
+    let file = server.dir().join("pushroll.toml");
+    let listen = format!("listen = \"{}\"", server.client().address());
+    let text = server.settings_text().replace("listen = \"127.0.0.1:0\"", &listen);
+    let with = |certificate: &std::path::Path| {
+        let key = server.tls_file("key");
+        let tls = format!("[tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n");
+        std::fs::write(&file, format!("{text}{tls}")).unwrap();
+    };
+    let list = async || {
+        let mut command = program();
+        command.args(["app", "list", "--json"]).current_dir(server.dir());
+        run(&mut command).await
+    };
+    with(&server.tls_file("pem"));
+    assert_eq!(list().await.json()[0]["id"], server.app().id);
+    // Another one answers there than the settings say.
+    let other = server.dir().join("other.pem");
+    let certificate = server.simulator().issue_server_certificate(&["localhost"]).unwrap();
+    std::fs::write(&other, certificate.cert_chain_pem).unwrap();
+    with(&other);
+    let refused = list().await.ended(69);
+    assert!(refused.err.contains("another certificate"), "{}", refused.err);
+}
+
+#[tokio::test]
+async fn a_push_certificate_is_entered_with_its_password_from_a_file() {
+    let app = an_app().await;
+    let operator = Operator::of(&app);
+    let p12 = app.dir().join("simulator/push-certificate.p12");
+    let password = app.dir().join("p12-password");
+    std::fs::write(&password, format!("{}\n", pushroll_simulator::P12_PASSWORD)).unwrap();
+    let update = |password: &std::path::Path| {
+        let file = arg(password).to_owned();
+        let words = ["app", "update", &app.id, "--p12", arg(&p12), "--p12-password-file", &file];
+        words.map(str::to_owned)
+    };
+    let shown = operator.run(update(&password)).await.ended(0).out;
+    assert!(shown.contains("by certificate until "), "{shown}");
+    operator.run(["app", "check", &app.id]).await.ended(0);
+    let health = operator.json(["app", "health", &app.id]).await;
+    assert_eq!(health["sides"][0]["credentials"]["kind"], "certificate", "{health}");
+    assert!(health["sides"][0]["credentials"]["expires_at"].is_string(), "{health}");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    let refused = operator.run(update(&password)).await.ended(65);
+    assert!(!refused.err.contains("hunter2"), "{}", refused.err);
+}
