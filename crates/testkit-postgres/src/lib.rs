@@ -114,8 +114,16 @@ impl PostgresServer {
 
     /// Runs SQL and returns what it answers, without headings.
     pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.try_psql(database, sql).unwrap_or_else(|said| panic!("psql does not do it: {said}"))
+    }
+
+    /// Runs SQL and returns what it answers.
+    ///
+    /// # Errors
+    /// What `psql` says.
+    pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let port = self.port.to_string();
-        self.run(
+        self.try_run(
             "psql",
             [
                 "--no-psqlrc",
@@ -133,8 +141,7 @@ impl PostgresServer {
                 sql,
             ],
         )
-        .trim_end()
-        .to_owned()
+        .map(|answer| answer.trim_end().to_owned())
     }
 
     /// Stops the server; [`PostgresServer::boot`] starts it again.
