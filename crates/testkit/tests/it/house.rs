@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// What a crate of ours may use of ours, outside of its tests.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("pushroll-domain", &[]),
     ("pushroll-engine", &["pushroll-domain"]),
     ("pushroll-store-embedded", &["pushroll-domain"]),
+    ("pushroll-store-postgres", &["pushroll-domain"]),
     ("pushroll-store-suite", &["pushroll-domain"]),
     ("pushroll-providers", &["pushroll-domain"]),
     ("pushroll-webhook", &["pushroll-domain"]),
@@ -27,6 +28,7 @@ const EVERYTHING: &[&str] = &["*"];
 /// Libraries that only these crates of ours may use, outside of their tests.
 const CONFINED: [(&str, &[&str]); 6] = [
     ("rocksdb", &["pushroll-store-embedded"]),
+    ("tokio-postgres", &["pushroll-store-postgres"]),
     ("h2", &["pushroll-providers", "pushroll-simulator"]),
     ("p12-keystore", &["pushroll-providers", "pushroll-simulator"]),
     ("hickory-resolver", &["pushroll-webhook"]),

@@ -1,0 +1,219 @@
+//! Prints how many registrations a second the store on PostgreSQL accepts and finishes, beside a bare loop of the
+//! same function calls on one connection: `commit_rate [SECONDS]`. It starts a PostgreSQL of its own on this
+//! machine, with every commit on stable storage, and stops it.
+
+#![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pushroll_domain::{
+    Accept, AppId, ClaimedToken, Clock, DeviceToken, Ending, Finish, Finished, IdSequence, OrgId,
+    Outcome, Platform, Registration, Store, Timestamp, TokenId, Tries, UserId,
+};
+use pushroll_store_postgres::{Migration, PostgresSettings, PostgresStore, migrate};
+use pushroll_testkit_postgres::{Options, PostgresServer};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Statement};
+use uuid::Uuid;
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Makes registrations of users who are all new.
+#[derive(Default)]
+struct Maker {
+    ids: IdSequence,
+    made: AtomicU64,
+}
+
+impl Maker {
+    fn make(&self) -> Arc<Registration> {
+        let count = self.made.fetch_add(1, Ordering::Relaxed);
+        let random = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let app = AppId::from_bytes([0x11; 16]);
+        let user = UserId::parse(&format!("{random:016x}-{count}")).expect("a user id");
+        let now = SystemClock.now();
+        let token = format!("{random:016x}{random:016x}{count:032x}");
+        Arc::new(Registration {
+            id: self.ids.registration(now, &user.key_in(app), random),
+            org: OrgId::from_bytes([0x22; 16]),
+            app,
+            user,
+            claimed: ClaimedToken::Present(
+                DeviceToken::parse(Platform::Ios, &token).expect("a token"),
+            ),
+            authorized_by: Some(TokenId::from_bytes([0x33; 16])),
+            tracked: true,
+            callback: None,
+            accepted_at: now,
+            due: now,
+            tries: Tries::default(),
+            last_answer: None,
+        })
+    }
+}
+
+async fn carry_through(store: &PostgresStore, maker: &Maker, size: usize) {
+    let batch: Vec<_> = (0..size).map(|_| maker.make()).collect();
+    let accept = |one: &Arc<Registration>| Accept { registration: Arc::clone(one), taken: true };
+    store.accept(batch.iter().map(accept).collect()).await.expect("accept");
+    let finish = |registration| Finish {
+        registration,
+        ending: Ending::Verified { environment: None, answer: None },
+        at: SystemClock.now(),
+        tries: Tries { attempts: 1, ..Tries::default() },
+        devices_per_user: 100,
+    };
+    let ended = store.finish(batch.into_iter().map(finish).collect()).await.expect("finish");
+    assert!(ended.iter().all(|end| *end == Finished::Ended(Outcome::Success)));
+}
+
+/// The function calls of [`carry_through`] and nothing else.
+struct Bare {
+    client: Client,
+    accept: Statement,
+    finish: Statement,
+    shift: u32,
+    made: u128,
+}
+
+impl Bare {
+    async fn connect(url: &str, shards: u32) -> Self {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        let accept = "select pushroll.accept_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let finish = "select pushroll.finish_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        let accept = client.prepare(accept).await.expect("a statement");
+        let finish = client.prepare(finish).await.expect("a statement");
+        let shift = 12 - shards.trailing_zeros();
+        Self { client, accept, finish, shift, made: 1 << 100 }
+    }
+
+    async fn carry_through(&mut self, size: usize) {
+        let ids: Vec<Uuid> = (0..size)
+            .map(|_| {
+                self.made += 1;
+                let spread = self.made.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                Uuid::from_u128(spread)
+            })
+            .collect();
+        let shards: Vec<i16> =
+            ids.iter().map(|id| ((id.as_u128() >> 116) as i16) >> self.shift).collect();
+        let apps = vec![Uuid::from_u128(7); size];
+        let bytes = |length: usize| vec![vec![7_u8; length]; size];
+        let (small, zero) = (vec![0_i16; size], vec![0_i64; size]);
+        let (accepted, tried) = (bytes(150), bytes(5));
+        let accept: [&(dyn ToSql + Sync); 10] =
+            [&shards, &ids, &apps, &small, &ids, &ids, &zero, &zero, &accepted, &tried];
+        self.client.query(&self.accept, &accept).await.expect("an answer");
+        let (limits, tracked) = (vec![100_i32; size], vec![true; size]);
+        let (devices, outcomes) = (bytes(130), bytes(60));
+        let (no_host, no_callback) = (vec![None::<i64>; size], vec![None::<Vec<u8>>; size]);
+        let finish: [&(dyn ToSql + Sync); 14] = [
+            &shards,
+            &ids,
+            &apps,
+            &ids,
+            &ids,
+            &small,
+            &zero,
+            &limits,
+            &devices,
+            &zero,
+            &tracked,
+            &outcomes,
+            &no_host,
+            &no_callback,
+        ];
+        self.client.query(&self.finish, &finish).await.expect("an answer");
+    }
+}
+
+async fn bare(url: &str, shards: u32, size: usize, span: Duration) -> f64 {
+    let mut bare = Bare::connect(url, shards).await;
+    bare.carry_through(size).await;
+    let (began, mut done) = (Instant::now(), 0_usize);
+    while began.elapsed() < span {
+        bare.carry_through(size).await;
+        done += size;
+    }
+    done as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn stored(stores: &[Arc<PostgresStore>], tasks: usize, size: usize, span: Duration) -> f64 {
+    let maker = Arc::new(Maker::default());
+    let began = Instant::now();
+    let done = Arc::new(AtomicU64::new(0));
+    let workers: Vec<_> = (0..tasks)
+        .map(|task| {
+            let store = Arc::clone(&stores[task % stores.len()]);
+            let (maker, done) = (Arc::clone(&maker), Arc::clone(&done));
+            tokio::spawn(async move {
+                while began.elapsed() < span {
+                    carry_through(&store, &maker, size).await;
+                    done.fetch_add(size as u64, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.expect("a worker");
+    }
+    done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn nodes(server: &PostgresServer, shards: u32, count: usize) -> Vec<Arc<PostgresStore>> {
+    let database = server.create_database();
+    let settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
+    let migration = Migration { shards: Some(shards), citus: false };
+    migrate(&settings, migration).await.expect("a schema");
+    let mut nodes = Vec::new();
+    for number in 0..count {
+        let node = (number as u128 + 1).to_be_bytes();
+        let opened = PostgresStore::open(settings.clone(), Arc::new(SystemClock), node).await;
+        nodes.push(Arc::new(opened.expect("the store opens")));
+    }
+    nodes
+}
+
+#[tokio::main]
+async fn main() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
+    let span = Duration::from_secs(seconds);
+    let settings = &[("shared_buffers", "512MB"), ("max_wal_size", "4GB")];
+    let server = PostgresServer::start(Options { durable: true, settings });
+    println!("{:44} {:>8} {:>8} {:>6}", "", "store", "bare", "ratio");
+    for size in [10, 100, 1_000] {
+        let store = nodes(&server, 64, 1).await;
+        let database = server.create_database();
+        let bare_settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
+        let migration = Migration { shards: Some(64), citus: false };
+        migrate(&bare_settings, migration).await.expect("a schema");
+        let bare = bare(&server.url(&database), 64, size, span).await;
+        let rate = stored(&store, 1, size, span).await;
+        let what = format!("one caller, slices of {size}, 64 shards");
+        println!("{what:44} {rate:8.0} {bare:8.0} {:6.2}", rate / bare);
+        store[0].close().await;
+    }
+    let mut of_one = 0.0;
+    for (shards, count) in [(1, 1), (64, 1), (64, 3)] {
+        let stores = nodes(&server, shards, count).await;
+        let rate = stored(&stores, 64, 1, span).await;
+        if count == 1 && shards == 1 {
+            of_one = rate;
+        }
+        let what = format!("64 callers, one at a time, {shards} shards, {count} nodes");
+        println!("{what:44} {rate:8.0} {:>8} {:6.2}", "", rate / of_one);
+        for store in stores {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Organizations, apps and API tokens. Every change is one transaction that begins with the row which counts
+//! changes: so they happen one after the other, and every node hears of each.
+
+use pushroll_domain::{
+    App, AppId, Directory, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
+};
+use serde_json::Value;
+use tokio_postgres::{Row, Transaction};
+use uuid::Uuid;
+
+use crate::faults::Fault;
+use crate::keys;
+use crate::listen::CONFIGURATION;
+use crate::rows::codes;
+use crate::rows::config as document;
+use crate::shared::Shared;
+
+const COUNT: &str = "update pushroll.installation set configuration = configuration + 1";
+const PUT_ORG: &str = "insert into pushroll.org (id, document) values ($1, $2)
+    on conflict (id) do update set document = excluded.document";
+/// A deleted app stays deleted, and a purged one does not come back.
+const PUT_APP: &str = "insert into pushroll.app as a (id, org, deleted_at, document)
+    values ($1, $2, $3, $4)
+    on conflict (id) do update
+    set org = excluded.org, document = excluded.document,
+      deleted_at = coalesce(a.deleted_at, excluded.deleted_at)
+    where not a.purged";
+/// A token that comes too late for its app is revoked from the start.
+const PUT_TOKEN: &str = "insert into pushroll.token (id, app, hash, revoked_at, document)
+    values ($1, $2, $3, coalesce($4, (select a.deleted_at from pushroll.app a where a.id = $2)), $5)
+    on conflict (id) do update
+    set app = excluded.app, hash = excluded.hash, revoked_at = excluded.revoked_at,
+      document = excluded.document";
+const REVOKE_TOKEN: &str = "update pushroll.token set revoked_at = $3
+    where id = $2 and app = $1 and revoked_at is null";
+const REVOKE_TOKENS: &str = "update pushroll.token set revoked_at = $3
+    where app = $2 and revoked_at is null
+      and exists (select from pushroll.app a where a.id = $2 and a.org = $1)";
+const DELETE_APP: &str = "update pushroll.app set deleted_at = $3, deleted = now()
+    where id = $2 and org = $1 and deleted_at is null";
+const PURGED: &str = "update pushroll.app set purged = true, document = '{}'
+    where id = $1 and deleted_at is not null";
+const ORGS: &str = "select id, document from pushroll.org";
+const APPS: &str = "select id, org, deleted_at, document from pushroll.app where not purged";
+const TOKENS: &str = "select id, app, hash, revoked_at, document from pushroll.token";
+const APP: &str = "select deleted_at is not null, purged,
+      coalesce(deleted < now() - $2 * interval '1 second', true)
+    from pushroll.app where id = $1";
+const SEALING_KEY: &str = "select sealing_key from pushroll.installation";
+const SET_SEALING_KEY: &str = "update pushroll.installation set sealing_key = $1
+    where sealing_key is null";
+
+/// A change within a transaction; how many rows it changed is what is told.
+type Arguments<'a> = Vec<Box<dyn tokio_postgres::types::ToSql + Sync + Send + 'a>>;
+
+/// What is known of an app that may be deleted.
+pub(crate) struct AppState {
+    pub(crate) deleted: bool,
+    pub(crate) purged: bool,
+    /// Every node has had the time to hear of it.
+    pub(crate) known_to_all: bool,
+}
+
+impl Shared {
+    pub(crate) async fn directory(&self) -> Result<Directory, StoreError> {
+        let (orgs, apps, tokens) = self
+            .db
+            .with_connection(async |connection| {
+                let transaction = connection
+                    .build_transaction()
+                    .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+                    .read_only(true)
+                    .start()
+                    .await?;
+                let orgs = transaction.query(ORGS, &[]).await?;
+                let apps = transaction.query(APPS, &[]).await?;
+                let tokens = transaction.query(TOKENS, &[]).await?;
+                transaction.commit().await?;
+                Ok((orgs, apps, tokens))
+            })
+            .await?;
+        let orgs: Result<Vec<_>, StoreError> = orgs.iter().map(org).collect();
+        let apps: Result<Vec<_>, StoreError> = apps.iter().map(app).collect();
+        let tokens: Result<Vec<_>, StoreError> = tokens.iter().map(token).collect();
+        Ok(Directory::new(orgs?, apps?, tokens?))
+    }
+
+    pub(crate) async fn put_org(&self, org: &Org) -> Result<(), StoreError> {
+        let id = Uuid::from_bytes(*org.id.as_bytes());
+        let arguments: Arguments<'_> = vec![Box::new(id), Box::new(document::encode_org(org))];
+        self.change(&[(PUT_ORG, arguments)]).await.map(drop)
+    }
+
+    pub(crate) async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+        let arguments: Arguments<'_> = vec![
+            Box::new(keys::app(app.id)),
+            Box::new(Uuid::from_bytes(*app.org.as_bytes())),
+            Box::new(app.deleted_at.map(codes::millis)),
+            Box::new(document::encode_app(app)),
+        ];
+        self.change(&[(PUT_APP, arguments)]).await.map(drop)
+    }
+
+    pub(crate) async fn put_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+        let arguments: Arguments<'_> = vec![
+            Box::new(Uuid::from_bytes(*token.id.as_bytes())),
+            Box::new(keys::app(token.app)),
+            Box::new(token.hash.as_bytes().to_vec()),
+            Box::new(token.revoked_at.map(codes::millis)),
+            Box::new(document::encode_token(token)),
+        ];
+        self.change(&[(PUT_TOKEN, arguments)]).await.map(drop)
+    }
+
+    pub(crate) async fn revoke_token(
+        &self,
+        app: AppId,
+        token: TokenId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let arguments: Arguments<'_> = vec![
+            Box::new(keys::app(app)),
+            Box::new(Uuid::from_bytes(*token.as_bytes())),
+            Box::new(codes::millis(at)),
+        ];
+        Ok(self.change(&[(REVOKE_TOKEN, arguments)]).await? > 0)
+    }
+
+    pub(crate) async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let arguments = || -> Arguments<'_> {
+            vec![
+                Box::new(Uuid::from_bytes(*org.as_bytes())),
+                Box::new(keys::app(app)),
+                Box::new(codes::millis(at)),
+            ]
+        };
+        self.change(&[(REVOKE_TOKENS, arguments()), (DELETE_APP, arguments())]).await.map(drop)
+    }
+
+    /// Nothing but its tokens' hashes is left of it.
+    pub(crate) async fn note_purged(&self, app: AppId) -> Result<(), StoreError> {
+        self.change(&[(PURGED, vec![Box::new(keys::app(app))])]).await.map(drop)
+    }
+
+    /// `None` if there is no such app.
+    pub(crate) async fn app_state(
+        &self,
+        app: AppId,
+        heard_after_seconds: f64,
+    ) -> Result<Option<AppState>, Fault> {
+        let rows = self.db.query(APP, &[&keys::app(app), &heard_after_seconds]).await?;
+        let state = |row: &Row| {
+            Ok(AppState {
+                deleted: row.try_get(0)?,
+                purged: row.try_get(1)?,
+                known_to_all: row.try_get(2)?,
+            })
+        };
+        rows.first().map(state).transpose()
+    }
+
+    /// Changes the configuration, in one step; how many rows were changed.
+    async fn change(&self, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
+        self.db.check_open()?;
+        let changed = self
+            .db
+            .transaction(async |transaction: &Transaction<'_>| {
+                transaction.execute(COUNT, &[]).await?;
+                let mut changed = 0;
+                for (sql, arguments) in changes {
+                    let arguments: Vec<_> =
+                        arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
+                    changed += transaction.execute(*sql, &arguments).await?;
+                }
+                transaction.execute("select pg_notify($1, '')", &[&CONFIGURATION]).await?;
+                Ok(changed)
+            })
+            .await?;
+        Ok(changed)
+    }
+
+    pub(crate) async fn sealing_fingerprint(&self) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.db.query_one(SEALING_KEY, &[]).await?.try_get(0)?)
+    }
+
+    /// Sets the fingerprint unless there is one; returns the one that is there then.
+    pub(crate) async fn set_sealing_fingerprint(
+        &self,
+        fingerprint: &[u8],
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        self.db.query(SET_SEALING_KEY, &[&fingerprint]).await?;
+        self.sealing_fingerprint().await
+    }
+}
+
+fn timestamp(millis: Option<i64>) -> Option<Timestamp> {
+    millis.map(codes::timestamp_of)
+}
+
+fn org(row: &Row) -> Result<Org, StoreError> {
+    let (id, text): (Uuid, Value) = (get(row, 0)?, get(row, 1)?);
+    document::decode_org(OrgId::from_bytes(id.into_bytes()), text)
+}
+
+fn app(row: &Row) -> Result<App, StoreError> {
+    let (id, org): (Uuid, Uuid) = (get(row, 0)?, get(row, 1)?);
+    let org = OrgId::from_bytes(org.into_bytes());
+    document::decode_app(keys::app_id(id), org, timestamp(get(row, 2)?), get(row, 3)?)
+}
+
+fn token(row: &Row) -> Result<TokenRecord, StoreError> {
+    let (id, app, hash): (Uuid, Uuid, &[u8]) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+    document::decode_token(
+        TokenId::from_bytes(id.into_bytes()),
+        keys::app_id(app),
+        hash,
+        timestamp(get(row, 3)?),
+        get(row, 4)?,
+    )
+}
+
+fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
+    row: &'a Row,
+    column: usize,
+) -> Result<T, StoreError> {
+    Ok(row.try_get(column).map_err(Fault::from)?)
+}

@@ -1,0 +1,162 @@
+//! Connections to the database, and asking it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
+use pushroll_domain::StoreError;
+use tokio::time::timeout;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Connection, Row, Socket, Transaction};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::faults::{Fault, Kind};
+use crate::settings::PostgresSettings;
+use crate::tls;
+
+/// How much longer than the server we wait for a statement that it ought to have ended.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a transaction may do nothing.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
+
+/// An argument of a statement.
+pub(crate) type Argument<'a> = &'a (dyn ToSql + Sync);
+
+/// A connection that has to be driven to hear anything.
+pub(crate) type Listening =
+    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// The connections of this process.
+pub(crate) struct Db {
+    pool: Pool,
+    pub(crate) settings: PostgresSettings,
+    connector: MakeRustlsConnect,
+    closed: AtomicBool,
+}
+
+impl Db {
+    /// Makes no connection yet.
+    pub(crate) fn new(settings: PostgresSettings) -> Result<Self, StoreError> {
+        let connector = tls::connector(&settings.tls)?;
+        let manager = Manager::from_config(
+            settings.driver(),
+            connector.clone(),
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let set_up = set_up(&settings);
+        let hook = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+            let set_up = set_up.clone();
+            Box::pin(async move {
+                client.batch_execute(&set_up).await.map_err(HookError::Backend)?;
+                Ok(())
+            })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(usize::try_from(settings.connections).unwrap_or(usize::MAX).max(2))
+            .wait_timeout(Some(settings.statement_timeout))
+            .create_timeout(Some(settings.connect_timeout))
+            .recycle_timeout(Some(settings.connect_timeout))
+            .post_create(hook)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|cause| Fault::new(Kind::NotNow, cause.to_string()))?;
+        Ok(Self { pool, settings, connector, closed: AtomicBool::new(false) })
+    }
+
+    /// Whether the store is open.
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    /// From now on everything that is asked for fails.
+    pub(crate) fn refuse(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Runs a statement that is prepared once for each connection.
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        self.with_connection(async |connection| {
+            let statement = connection.prepare_cached(sql).await?;
+            Ok(connection.query(&statement, arguments).await?)
+        })
+        .await
+    }
+
+    /// Runs a statement that returns one row.
+    pub(crate) async fn query_one(
+        &self,
+        sql: &str,
+        arguments: &[Argument<'_>],
+    ) -> Result<Row, Fault> {
+        let mut rows = self.query(sql, arguments).await?;
+        rows.pop().ok_or_else(|| Fault::new(Kind::NotNow, "the database answered with no row"))
+    }
+
+    /// Does something on a connection. One that turns out to be of no use is not used again.
+    pub(crate) async fn with_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Object) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut connection = self.pool.get().await?;
+        let most = self.settings.statement_timeout + GRACE;
+        let done = timeout(most, work(&mut connection)).await.unwrap_or(Err(Fault::timed_out()));
+        if let Err(Fault { kind: Kind::Connection, .. }) = &done {
+            drop(Object::take(connection));
+        }
+        done
+    }
+
+    /// Does something in one transaction.
+    pub(crate) async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.with_connection(async |connection| {
+            let transaction = connection.build_transaction().start().await?;
+            let done = work(&transaction).await?;
+            transaction.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// A connection of its own, for listening.
+    pub(crate) async fn listener(&self) -> Result<(Client, Listening), Fault> {
+        let driver = self.settings.driver();
+        let connecting = driver.connect(self.connector.clone());
+        match timeout(self.settings.connect_timeout, connecting).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(Fault::timed_out()),
+        }
+    }
+}
+
+/// What each connection is told first. A commit is on stable storage when it is answered, whatever the server's
+/// default says.
+pub(crate) fn set_up(settings: &PostgresSettings) -> String {
+    let statement_ms = settings.statement_timeout.as_millis();
+    let lock_ms = statement_ms / 2;
+    let idle_ms = IDLE_IN_TRANSACTION.as_millis();
+    format!(
+        "set statement_timeout = {statement_ms};
+         set lock_timeout = {lock_ms};
+         set idle_in_transaction_session_timeout = {idle_ms};
+         set enable_seqscan = off;
+         set enable_hashjoin = off;
+         set enable_mergejoin = off;
+         set jit = off;
+         select set_config('synchronous_commit', 'on', false)
+           where current_setting('synchronous_commit') = 'off'"
+    )
+}

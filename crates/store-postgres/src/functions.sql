@@ -1,0 +1,404 @@
+-- Every intention that writes, as a function. Each is made twice from the text below, by `functions.rs`:
+--
+-- * for one shard, its first argument: a constant in every statement, so that Citus sends the whole call to the
+--   worker that has the shard;
+-- * with `_all` to its name, for rows of several shards, whose shards come as an array: one call for a whole
+--   commit, on plain PostgreSQL only.
+--
+-- Everything but `accept` takes the lock of its shards first, in their order: within a shard, ends, cleanups and
+-- postponements happen one after the other, each with everything in sight that was committed before it, and
+-- nobody waits for anybody in a circle.
+
+-- New registrations. One that is pending already stays as it is.
+create or replace function pushroll.accept$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], apps uuid[], platforms smallint[], user_keys uuid[], token_keys uuid[],
+  dues_ms bigint[], given_dues bigint[], accepted_documents bytea[], tried_documents bytea[]
+) returns void language plpgsql $SETTINGS$ as $body$
+begin
+  insert into pushroll.pending
+    (shard, id, app, platform, user_key, token_key, due, given_due, accepted, tried)
+  select $SHARD$, r.id, r.app, r.platform, r.user_key, r.token_key,
+    timestamptz 'epoch' + r.due_ms * interval '1 millisecond', r.given_due, r.accepted, r.tried
+  from unnest($SHARDS$ids, apps, platforms, user_keys, token_keys, dues_ms, given_dues,
+      accepted_documents, tried_documents)
+    as r($COLUMN$id, app, platform, user_key, token_key, due_ms, given_due, accepted, tried)
+  on conflict do nothing;
+end
+$body$;
+
+-- Given back until they are due. Nothing happens to those that are no longer pending.
+create or replace function pushroll.postpone$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], dues_ms bigint[], given_dues bigint[], tried_documents bytea[]
+) returns void language plpgsql $SETTINGS$ as $body$
+begin
+  $LOCK$;
+  update pushroll.pending as p
+  set due = timestamptz 'epoch' + r.due_ms * interval '1 millisecond', given_due = r.given_due, tried = r.tried
+  from unnest($SHARDS$ids, dues_ms, given_dues, tried_documents)
+    as r($COLUMN$id, due_ms, given_due, tried)
+  where p.shard = $SHARD$ and p.id = r.id;
+end
+$body$;
+
+-- The ends of registrations. `endings`: 0 the provider accepted the token, 1 a duplicate, more: failed, with this
+-- less 1 as the outcome's code. Returned for each: -1 was not pending, -2 no duplicate (it is still pending),
+-- 6 a success whose device was stored, else the outcome's code.
+--
+-- Of one user no more than one is ended in a round, so that each meets what those before it left.
+create or replace function pushroll.finish$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], apps uuid[], user_keys uuid[], token_keys uuid[], endings smallint[],
+  accepted_ats bigint[], device_limits integer[], device_documents bytea[],
+  ended_ats bigint[], tracked_ones boolean[], outcome_documents bytea[],
+  hosts bigint[], callback_documents bytea[]
+) returns smallint[] language plpgsql $SETTINGS$ as $body$
+declare
+  rounds integer[];
+  last_round integer;
+  codes smallint[] := array_fill(-1::smallint, array[cardinality(ids)]);
+begin
+  $LOCK$;
+  select array_agg(t.round order by t.n), max(t.round) into rounds, last_round
+  from (
+    select u.n, row_number() over (partition by u.user_key order by u.n)::integer as round
+    from unnest(user_keys) with ordinality as u(user_key, n)
+  ) t;
+  for this_round in 1..coalesce(last_round, 0) loop
+    select array_agg(
+      case
+        when r.round <> this_round then r.code
+        when p.id is null then -1
+        when r.ending > 1 then r.ending - 1
+        when d.id = r.id then 0
+        when d.id is not null then 1
+        when r.ending = 1 then -2
+        when p.covered then 0
+        when (
+          select count(*) from pushroll.device c
+          where c.shard = $SHARD$ and c.app = r.app and c.user_key = r.user_key
+        ) >= r.device_limit then 4
+        else 6
+      end::smallint order by r.n
+    ) into codes
+    from unnest($SHARDS$ids, apps, user_keys, token_keys, endings, device_limits, rounds, codes)
+      with ordinality
+      as r($COLUMN$id, app, user_key, token_key, ending, device_limit, round, code, n)
+    left join pushroll.pending p
+      on p.shard = $SHARD$ and p.id = r.id and r.round = this_round
+    left join pushroll.device d
+      on d.shard = $SHARD$ and d.app = r.app and d.user_key = r.user_key
+        and d.token_key = r.token_key and r.round = this_round;
+
+    insert into pushroll.device (shard, app, user_key, token_key, id, last_seen, document)
+    select $SHARD$, r.app, r.user_key, r.token_key, r.id, r.accepted_at, r.document
+    from unnest($SHARDS$ids, apps, user_keys, token_keys, accepted_ats, device_documents, rounds, codes)
+      as r($COLUMN$id, app, user_key, token_key, accepted_at, document, round, code)
+    where r.code = 6 and r.round = this_round
+    on conflict do nothing;
+
+    if 1 = any (codes) then
+      update pushroll.device as d set last_seen = r.accepted_at
+      from unnest($SHARDS$apps, user_keys, token_keys, endings, accepted_ats, rounds, codes)
+        as r($COLUMN$app, user_key, token_key, ending, accepted_at, round, code)
+      where d.shard = $SHARD$ and d.app = r.app and d.user_key = r.user_key
+        and d.token_key = r.token_key and d.last_seen < r.accepted_at
+        and r.code = 1 and r.ending < 2 and r.round = this_round;
+    end if;
+
+    delete from pushroll.pending as p
+    using unnest($SHARDS$ids, rounds, codes) as r($COLUMN$id, round, code)
+    where p.shard = $SHARD$ and p.id = r.id and r.code >= 0 and r.round = this_round;
+  end loop;
+
+  insert into pushroll.outcome as o
+    (shard, id, app, user_key, ended_at, tracked, code, document)
+  select $SHARD$, r.id, r.app, r.user_key, r.ended_at, r.tracked, r.code % 6, r.document
+  from unnest($SHARDS$ids, apps, user_keys, ended_ats, tracked_ones, outcome_documents, codes)
+    as r($COLUMN$id, app, user_key, ended_at, tracked, document, code)
+  where r.code between 1 and 5 or (r.code in (0, 6) and r.tracked)
+  on conflict (shard, id) do update
+  set ended_at = excluded.ended_at, tracked = excluded.tracked, code = excluded.code,
+    document = excluded.document;
+
+  if exists (select from unnest(hosts) as h(host) where h.host is not null) then
+    insert into pushroll.callback (shard, id, app, host, code, ended_at, document)
+    select $SHARD$, r.id, r.app, r.host, r.code % 6, r.ended_at, r.document
+    from unnest($SHARDS$ids, apps, hosts, ended_ats, callback_documents, codes)
+      as r($COLUMN$id, app, host, ended_at, document, code)
+    where r.code >= 0 and r.host is not null
+    on conflict do nothing;
+  end if;
+  return codes;
+end
+$body$;
+
+-- Cleanups: of one token, or of all of a user where the token's key is null. What is pending is covered first: what
+-- ends afterwards leaves no device, and what has ended before has left it where the second step finds it.
+create or replace function pushroll.clean_up$ALL$(
+  $SHARD_ARGUMENT$, apps uuid[], user_keys uuid[], token_keys uuid[]
+) returns void language plpgsql $SETTINGS$ as $body$
+begin
+  $LOCK$;
+  update pushroll.pending as p set covered = true
+  from unnest($SHARDS$user_keys, token_keys) as r($COLUMN$user_key, token_key)
+  where p.shard = $SHARD$ and p.user_key = r.user_key
+    and (r.token_key is null or p.token_key = r.token_key) and not p.covered;
+  delete from pushroll.device as d
+  using unnest($SHARDS$apps, user_keys, token_keys) as r($COLUMN$app, user_key, token_key)
+  where d.shard = $SHARD$ and d.app = r.app and d.user_key = r.user_key
+    and (r.token_key is null or d.token_key = r.token_key);
+end
+$body$;
+
+-- Callbacks whose attempts begin: their documents, null for one that another has begun meanwhile. Those that are kept
+-- are due again at `again_ms` unless the end is noted before; of the others nothing is left that could be handed
+-- out again.
+create or replace function pushroll.begin_deliveries$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], attempts integer[], kept_ones boolean[],
+  begun_at bigint, again_ms bigint, given_again bigint, report bytea
+) returns bytea[] language plpgsql $SETTINGS$ as $body$
+declare
+  documents bytea[];
+begin
+  $LOCK$;
+  select array_agg(c.document order by r.n) into documents
+  from unnest($SHARDS$ids, attempts) with ordinality as r($COLUMN$id, attempt, n)
+  left join pushroll.callback c on c.shard = $SHARD$ and c.id = r.id and c.attempt = r.attempt;
+  delete from pushroll.callback as c
+  using unnest($SHARDS$ids, attempts, kept_ones) as r($COLUMN$id, attempt, kept)
+  where c.shard = $SHARD$ and c.id = r.id and c.attempt = r.attempt and not r.kept;
+  update pushroll.callback as c
+  set attempt = c.attempt + 1, first_attempt_at = coalesce(c.first_attempt_at, begun_at),
+    due = timestamptz 'epoch' + again_ms * interval '1 millisecond', again_at = given_again
+  from unnest($SHARDS$ids, attempts, kept_ones) as r($COLUMN$id, attempt, kept)
+  where c.shard = $SHARD$ and c.id = r.id and c.attempt = r.attempt and r.kept;
+  update pushroll.outcome as o set callback = report
+  from unnest($SHARDS$ids, documents) as r($COLUMN$id, document)
+  where o.shard = $SHARD$ and o.id = r.id and r.document is not null;
+  return documents;
+end
+$body$;
+
+-- What became of attempts: with the outcomes, and in the log. One that is kept is due then, or over; but one that was
+-- handed out again meanwhile stays as it is. Returned for each: whether its row is gone.
+create or replace function pushroll.end_deliveries$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], apps uuid[], reports bytea[], again_ats bigint[], retries_ms bigint[],
+  attempts integer[], ats bigint[], documents bytea[]
+) returns boolean[] language plpgsql $SETTINGS$ as $body$
+declare
+  gone boolean[];
+begin
+  $LOCK$;
+  update pushroll.outcome as o set callback = r.report
+  from unnest($SHARDS$ids, apps, reports) as r($COLUMN$id, app, report)
+  where o.shard = $SHARD$ and o.id = r.id and o.app = r.app;
+  insert into pushroll.delivery (shard, app, noted, id, attempt, at, document)
+  select $SHARD$, r.app, now(), r.id, r.attempt, r.at, r.document
+  from unnest($SHARDS$apps, ids, attempts, ats, documents) as r($COLUMN$app, id, attempt, at, document)
+  on conflict do nothing;
+  select array_agg(c.id is not null and r.retry_ms is null order by r.n) into gone
+  from unnest($SHARDS$ids, again_ats, retries_ms) with ordinality as r($COLUMN$id, again_at, retry_ms, n)
+  left join pushroll.callback c
+    on c.shard = $SHARD$ and c.id = r.id and c.again_at = r.again_at and c.attempt > 0;
+  delete from pushroll.callback as c
+  using unnest($SHARDS$ids, again_ats, retries_ms) as r($COLUMN$id, again_at, retry_ms)
+  where c.shard = $SHARD$ and c.id = r.id and c.again_at = r.again_at and r.retry_ms is null;
+  update pushroll.callback as c
+  set due = timestamptz 'epoch' + r.retry_ms * interval '1 millisecond', again_at = null
+  from unnest($SHARDS$ids, again_ats, retries_ms) as r($COLUMN$id, again_at, retry_ms)
+  where c.shard = $SHARD$ and c.id = r.id and c.again_at = r.again_at and r.retry_ms is not null;
+  return gone;
+end
+$body$;
+
+-- Hints for the operator.
+create or replace function pushroll.add_hints$ALL$(
+  $SHARD_ARGUMENT$, ids uuid[], apps uuid[], hints bytea[]
+) returns void language plpgsql $SETTINGS$ as $body$
+begin
+  $LOCK$;
+  update pushroll.outcome as o set hint = r.hint
+  from unnest($SHARDS$ids, apps, hints) as r($COLUMN$id, app, hint)
+  where o.shard = $SHARD$ and o.id = r.id and o.app = r.app;
+end
+$body$;
+
+-- Takes shards, or keeps them: which of these are the node's now.
+create or replace function pushroll.hold$ALL$(
+  $SHARD_ARGUMENT$, node uuid, lease_seconds double precision
+) returns smallint[] language plpgsql $SETTINGS$ as $body$
+begin
+  update pushroll.lease as l
+  set holder = node, expires = now() + lease_seconds * interval '1 second'
+  where l.shard = $ANY_SHARD$ and (l.holder = node or l.expires < now());
+  return array(
+    select l.shard from pushroll.lease l
+    where l.shard = $ANY_SHARD$ and l.holder = node and l.expires >= now()
+  );
+end
+$body$;
+
+-- Lets others have shards at once.
+create or replace function pushroll.let_go$ALL$($SHARD_ARGUMENT$, node uuid)
+returns void language plpgsql $SETTINGS$ as $body$
+begin
+  update pushroll.lease as l set holder = null, expires = '-infinity'
+  where l.shard = $ANY_SHARD$ and l.holder = node;
+end
+$body$;
+
+-- Drops outcomes of before `over_before`, at most so many: how many it were. Ids begin with the time at which they
+-- were made, which is before their end: those from `made_before` on can't be over.
+create or replace function pushroll.expire(
+  the_shard smallint, over_before bigint, made_before uuid, at_most integer
+) returns integer language plpgsql $SETTINGS$ as $body$
+declare
+  dropped integer;
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  delete from pushroll.outcome as o
+  where o.shard = the_shard and o.id = any (array(
+    select x.id from pushroll.outcome x
+    where x.shard = the_shard and x.id < made_before and x.ended_at <= over_before
+    order by x.id limit at_most
+  ));
+  get diagnostics dropped = row_count;
+  return dropped;
+end
+$body$;
+
+-- Removes devices of a deleted app, at most so many: how many it were; none while a registration is pending.
+create or replace function pushroll.purge_devices(
+  the_shard smallint, of_app uuid, at_most integer
+) returns integer language plpgsql $SETTINGS$ as $body$
+declare
+  removed integer;
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  delete from pushroll.device as d
+  where d.shard = the_shard and d.app = of_app and (d.user_key, d.token_key) in (
+    select x.user_key, x.token_key from pushroll.device x
+    where x.shard = the_shard and x.app = of_app
+    order by x.user_key, x.token_key limit at_most
+  );
+  get diagnostics removed = row_count;
+  return removed;
+end
+$body$;
+
+-- Removes outcomes of a deleted app among the next so many ids: the last id looked at, null at the end.
+create or replace function pushroll.purge_outcomes(
+  the_shard smallint, of_app uuid, after uuid, at_most integer
+) returns uuid language plpgsql $SETTINGS$ as $body$
+declare
+  looked_at uuid[];
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  looked_at := array(
+    select x.id from pushroll.outcome x
+    where x.shard = the_shard and x.id > after order by x.id limit at_most
+  );
+  delete from pushroll.outcome as o
+  where o.shard = the_shard and o.id = any (looked_at) and o.app = of_app;
+  return looked_at[at_most];
+end
+$body$;
+
+-- Drops entries of the log of before `over_before`, and of each app those beyond the newest so many, at most so many
+-- at once: how many it were.
+create or replace function pushroll.expire_deliveries(
+  the_shard smallint, over_before bigint, newest bigint, at_most integer
+) returns integer language plpgsql $SETTINGS$ as $body$
+declare
+  of_app uuid;
+  dropped integer;
+  all_dropped integer := 0;
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  of_app := (
+    select x.app from pushroll.delivery x where x.shard = the_shard order by x.app limit 1
+  );
+  while of_app is not null and all_dropped < at_most loop
+    delete from pushroll.delivery as d
+    where d.shard = the_shard and d.app = of_app and d.at <= over_before
+      and (d.noted, d.id, d.attempt) in (
+        select x.noted, x.id, x.attempt from pushroll.delivery x
+        where x.shard = the_shard and x.app = of_app
+        order by x.noted, x.id, x.attempt limit at_most
+      );
+    get diagnostics dropped = row_count;
+    all_dropped := all_dropped + dropped;
+    delete from pushroll.delivery as d
+    where d.shard = the_shard and d.app = of_app
+      and (d.noted, d.id, d.attempt) in (
+        select x.noted, x.id, x.attempt from pushroll.delivery x
+        where x.shard = the_shard and x.app = of_app
+        order by x.noted desc, x.id desc, x.attempt desc offset newest limit at_most
+      );
+    get diagnostics dropped = row_count;
+    all_dropped := all_dropped + dropped;
+    of_app := (
+      select x.app from pushroll.delivery x
+      where x.shard = the_shard and x.app > of_app order by x.app limit 1
+    );
+  end loop;
+  return all_dropped;
+end
+$body$;
+
+-- Removes the log of a deleted app, at most so many entries: how many it were.
+create or replace function pushroll.purge_deliveries(
+  the_shard smallint, of_app uuid, at_most integer
+) returns integer language plpgsql $SETTINGS$ as $body$
+declare
+  removed integer;
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  delete from pushroll.delivery as d
+  where d.shard = the_shard and d.app = of_app
+    and (d.noted, d.id, d.attempt) in (
+      select x.noted, x.id, x.attempt from pushroll.delivery x
+      where x.shard = the_shard and x.app = of_app
+      order by x.noted, x.id, x.attempt limit at_most
+    );
+  get diagnostics removed = row_count;
+  return removed;
+end
+$body$;
+
+-- Makes due now what is due later than anything can be, at most so many: how many it were.
+create or replace function pushroll.bring_forward(
+  the_shard smallint, registration_ms bigint, callback_ms bigint, given_now bigint, at_most integer
+) returns integer language plpgsql $SETTINGS$ as $body$
+declare
+  lane record;
+  moved integer;
+  all_moved integer := 0;
+begin
+  perform pg_advisory_xact_lock(1886549864, the_shard);
+  select x.app, x.platform into lane from pushroll.pending x
+  where x.shard = the_shard order by x.app, x.platform limit 1;
+  while lane.app is not null and all_moved < at_most loop
+    update pushroll.pending as p set due = now(), given_due = given_now
+    where p.shard = the_shard and p.id = any (array(
+      select x.id from pushroll.pending x
+      where x.shard = the_shard and x.app = lane.app and x.platform = lane.platform
+        and x.due > now() + registration_ms * interval '1 millisecond'
+      limit at_most
+    ));
+    get diagnostics moved = row_count;
+    all_moved := all_moved + moved;
+    select x.app, x.platform into lane from pushroll.pending x
+    where x.shard = the_shard and (x.app, x.platform) > (lane.app, lane.platform)
+    order by x.app, x.platform limit 1;
+  end loop;
+  update pushroll.callback as c set due = now()
+  where c.shard = the_shard and c.attempt > 0 and c.id = any (array(
+    select x.id from pushroll.callback x
+    where x.shard = the_shard and x.attempt > 0
+      and x.due > now() + callback_ms * interval '1 millisecond'
+    limit at_most
+  ));
+  get diagnostics moved = row_count;
+  return all_moved + moved;
+end
+$body$;

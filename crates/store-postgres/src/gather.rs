@@ -1,0 +1,278 @@
+//! Sharing commits: what is asked for while one is under way goes into the next together.
+//!
+//! On one PostgreSQL the rows of all shards share a call, and so a transaction. Where the shards lie on several
+//! servers there is a call for each shard, and they gather apart.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use parking_lot::Mutex;
+use pushroll_domain::StoreError;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::db::Db;
+use crate::faults::{Fault, Kind, unavailable};
+use crate::shards::Shards;
+
+/// How often a call is repeated that the database has rolled back to let another go on.
+const TRIES: u32 = 5;
+
+/// One kind of call.
+pub(crate) trait Intention: Send + Sync + 'static {
+    /// What is asked for.
+    type Row: Send + Sync + 'static;
+    /// What becomes of it.
+    type Answer: Send + 'static;
+
+    /// Its name in metrics.
+    const NAME: &'static str;
+
+    /// The shard of a row.
+    fn shard(row: &Self::Row) -> i16;
+
+    /// Makes the call for these rows, and returns an answer to each; nothing to be told counts as an answer.
+    fn call(
+        &self,
+        db: &Db,
+        target: Target,
+        rows: &[&Self::Row],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Fault>> + Send;
+}
+
+/// Which of its two shapes a call is made in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// All rows are of this shard.
+    One(i16),
+    /// The rows are of any shards.
+    Several,
+}
+
+/// How calls of a kind share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sharing {
+    /// Into how many parts the shards are divided that gather apart; 1 where a slice has to be one transaction.
+    pub(crate) parts: i16,
+    /// How many calls of a part may be under way at once.
+    pub(crate) at_once: usize,
+    /// The most rows in a call, unless a single slice has more.
+    pub(crate) most_rows: usize,
+}
+
+/// Gathers what is asked for, and makes the calls.
+pub(crate) struct Gatherer<I: Intention>(Arc<Inner<I>>);
+
+struct Inner<I: Intention> {
+    intention: I,
+    db: Arc<Db>,
+    shards: Shards,
+    sharing: Sharing,
+    tasks: TaskTracker,
+    parts: Mutex<HashMap<i16, Part<I>>>,
+}
+
+struct Part<I: Intention> {
+    waiting: VecDeque<Slice<I>>,
+    under_way: usize,
+}
+
+struct Slice<I: Intention> {
+    rows: Vec<I::Row>,
+    reply: oneshot::Sender<Result<Vec<I::Answer>, StoreError>>,
+    /// The room that it takes in the queue of the store.
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl<I: Intention> Gatherer<I> {
+    pub(crate) fn new(
+        intention: I,
+        db: &Arc<Db>,
+        shards: Shards,
+        sharing: Sharing,
+        tasks: &TaskTracker,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            intention,
+            db: Arc::clone(db),
+            shards,
+            sharing,
+            tasks: tasks.clone(),
+            parts: Mutex::default(),
+        }))
+    }
+
+    /// Asks for this; returns the answers in the order of the rows.
+    pub(crate) async fn ask(
+        &self,
+        rows: Vec<I::Row>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Vec<I::Answer>, StoreError> {
+        let room = room.map(Arc::new);
+        let count = rows.len();
+        let mut by_part: HashMap<i16, (Vec<usize>, Vec<I::Row>)> = HashMap::new();
+        for (place, row) in rows.into_iter().enumerate() {
+            let part = self.part_of(I::shard(&row));
+            let (places, rows) = by_part.entry(part).or_default();
+            places.push(place);
+            rows.push(row);
+        }
+        let asked = by_part.into_iter().map(|(part, (places, rows))| {
+            let reply = self.hand_over(part, rows, room.clone());
+            async move {
+                let answers =
+                    reply.await.unwrap_or_else(|_| Err(unavailable("a call ended early")));
+                answers.map(|answers| places.into_iter().zip(answers))
+            }
+        });
+        // Everything is handed over before anything is waited for.
+        let asked: Vec<_> = asked.collect();
+        let answered = try_join_all(asked).await?;
+        let mut answers: Vec<Option<I::Answer>> = (0..count).map(|_| None).collect();
+        for (place, answer) in answered.into_iter().flatten() {
+            answers[place] = Some(answer);
+        }
+        let answers: Option<Vec<_>> = answers.into_iter().collect();
+        answers.ok_or_else(|| unavailable(format!("{} left something unanswered", I::NAME)))
+    }
+
+    fn part_of(&self, shard: i16) -> i16 {
+        if self.0.shards.distributed { shard } else { shard % self.0.sharing.parts }
+    }
+
+    fn hand_over(
+        &self,
+        part: i16,
+        rows: Vec<I::Row>,
+        room: Option<Arc<OwnedSemaphorePermit>>,
+    ) -> oneshot::Receiver<Result<Vec<I::Answer>, StoreError>> {
+        let (reply, answer) = oneshot::channel();
+        let mut parts = self.0.parts.lock();
+        let entry =
+            parts.entry(part).or_insert_with(|| Part { waiting: VecDeque::new(), under_way: 0 });
+        entry.waiting.push_back(Slice { rows, reply, _room: room });
+        let at_once = if self.0.shards.distributed { 1 } else { self.0.sharing.at_once };
+        if entry.under_way < at_once {
+            entry.under_way += 1;
+            let turn = Turn { inner: Arc::clone(&self.0), part };
+            self.0.tasks.spawn(turn.work());
+        }
+        answer
+    }
+}
+
+/// The right to make calls for a part. Given back also when a call panics.
+struct Turn<I: Intention> {
+    inner: Arc<Inner<I>>,
+    part: i16,
+}
+
+impl<I: Intention> Drop for Turn<I> {
+    fn drop(&mut self) {
+        let mut parts = self.inner.parts.lock();
+        if let Some(part) = parts.get_mut(&self.part) {
+            part.under_way -= 1;
+            if part.under_way == 0 && part.waiting.is_empty() {
+                parts.remove(&self.part);
+            }
+        }
+    }
+}
+
+impl<I: Intention> Turn<I> {
+    /// Makes calls until nothing is left to ask for.
+    async fn work(self) {
+        loop {
+            let slices = self.gathered();
+            if slices.is_empty() {
+                return;
+            }
+            self.answer(slices).await;
+        }
+    }
+
+    fn gathered(&self) -> Vec<Slice<I>> {
+        let mut parts = self.inner.parts.lock();
+        let Some(part) = parts.get_mut(&self.part) else { return Vec::new() };
+        let mut rows = 0;
+        let mut slices = Vec::new();
+        while let Some(next) = part.waiting.front() {
+            rows += next.rows.len();
+            if rows > self.inner.sharing.most_rows && !slices.is_empty() {
+                break;
+            }
+            slices.extend(part.waiting.pop_front());
+        }
+        slices
+    }
+
+    async fn answer(&self, slices: Vec<Slice<I>>) {
+        match self.call(&slices).await {
+            Ok(mut answers) => {
+                for slice in slices {
+                    let rest = answers.split_off(slice.rows.len().min(answers.len()));
+                    // Whoever does not wait any more is not told.
+                    let _ = slice.reply.send(Ok(answers));
+                    answers = rest;
+                }
+            }
+            // One of them is at fault; the others must not suffer for it.
+            Err(fault) if fault.kind == Kind::Data && slices.len() > 1 => {
+                for slice in slices {
+                    let answers = self.call(std::slice::from_ref(&slice)).await;
+                    let _ = slice.reply.send(answers.map_err(|fault| self.told(fault)));
+                }
+            }
+            Err(fault) => {
+                let reason = fault.reason.clone();
+                self.told(fault);
+                for slice in slices {
+                    let _ = slice.reply.send(Err(unavailable(&*reason)));
+                }
+            }
+        }
+    }
+
+    async fn call(&self, slices: &[Slice<I>]) -> Result<Vec<I::Answer>, Fault> {
+        let inner = &self.inner;
+        let rows: Vec<&I::Row> = slices.iter().flat_map(|slice| &slice.rows).collect();
+        let target =
+            if inner.shards.distributed { Target::One(self.part) } else { Target::Several };
+        let began = Instant::now();
+        let mut tried = 1;
+        let answers = loop {
+            match inner.intention.call(&inner.db, target, &rows).await {
+                Err(Fault { kind: Kind::Again, .. }) if tried < TRIES => tried += 1,
+                answers => break answers,
+            }
+        };
+        metrics::histogram!("pushroll_store_commit_items", "kind" => I::NAME)
+            .record(rows.len() as f64);
+        metrics::histogram!("pushroll_store_commit_write_seconds", "kind" => I::NAME)
+            .record(began.elapsed());
+        answers
+    }
+
+    fn told(&self, fault: Fault) -> StoreError {
+        metrics::counter!("pushroll_store_write_failures_total").increment(1);
+        match fault.kind {
+            Kind::Data | Kind::Again => {
+                tracing::error!(
+                    call = I::NAME,
+                    reason = fault.reason,
+                    "a call to the store failed"
+                );
+            }
+            Kind::Connection | Kind::NotNow => {
+                tracing::warn!(
+                    call = I::NAME,
+                    reason = fault.reason,
+                    "the store can't take it now"
+                );
+            }
+        }
+        fault.into()
+    }
+}

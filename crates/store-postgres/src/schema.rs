@@ -1,0 +1,320 @@
+//! The schema: made and brought up to date by `pushroll migrate`, checked at every start.
+
+use pushroll_domain::StoreError;
+use refinery::{Runner, embed_migrations};
+use thiserror::Error;
+use tokio_postgres::{Client, GenericClient};
+
+use crate::db::Db;
+use crate::faults::Fault;
+use crate::functions;
+use crate::settings::PostgresSettings;
+use crate::shards::{MOST_SHARDS, Shards};
+
+embed_migrations!("src/migrations");
+
+/// Held by whoever changes the schema ("push" and "roll" as numbers).
+const MIGRATING: &str = "select pg_advisory_lock(1886549864, 1919904876)";
+/// The tables that are sharded.
+pub(crate) const SHARDED: [&str; 6] =
+    ["pending", "device", "outcome", "callback", "delivery", "lease"];
+/// The tables of which every server has a copy.
+const EVERYWHERE: [&str; 5] = ["org", "app", "token", "installation", "node"];
+
+/// What a migration is to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migration {
+    /// The number of shards; `None` for 64 in a new database, and for what it has in an old one.
+    pub shards: Option<u32>,
+    /// Whether the shards are spread over the servers of a Citus cluster.
+    pub citus: bool,
+}
+
+/// What a migration did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that were applied, by name.
+    pub applied: Vec<String>,
+    /// The number of shards.
+    pub shards: u16,
+    /// Whether they are spread over the servers of a Citus cluster.
+    pub citus: bool,
+}
+
+/// Why the schema can't be used or made. Each says what to do.
+#[derive(Debug, Error)]
+pub enum SchemaError {
+    /// The database can't be asked.
+    #[error("{0}")]
+    Unavailable(String),
+    /// There is no schema, or an older one.
+    #[error("the database has {0}: run `pushroll migrate` once, then start again")]
+    Older(String),
+    /// A newer version of the program has been here.
+    #[error(
+        "the database has schema version {found}, and this version of pushroll knows {known}: use the newer one"
+    )]
+    Newer {
+        /// The version that is there.
+        found: i32,
+        /// The newest that is known.
+        known: i32,
+    },
+    /// The number of shards can't be that.
+    #[error("the number of shards must be a power of two from 1 to {MOST_SHARDS}")]
+    Shards,
+    /// The number of shards can't be changed.
+    #[error(
+        "the database was made with {there} shards; the number can't be changed (leave --shards out)"
+    )]
+    OtherShards {
+        /// How many there are.
+        there: u16,
+    },
+    /// Citus is not there.
+    #[error(
+        "the database has no Citus: install it on all servers, put citus into shared_preload_libraries, and run \
+         `create extension citus` here"
+    )]
+    NoCitus,
+    /// A migration failed.
+    #[error("the schema can't be brought up to date: {0}")]
+    Failed(String),
+}
+
+impl From<Fault> for SchemaError {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(fault.reason)
+    }
+}
+
+impl From<tokio_postgres::Error> for SchemaError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+impl From<StoreError> for SchemaError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// Makes the schema, or brings it up to date. Several may do so at once.
+///
+/// # Errors
+/// When it can't be done; nothing is half done then.
+pub async fn migrate(
+    settings: &PostgresSettings,
+    migration: Migration,
+) -> Result<Migrated, SchemaError> {
+    if migration.shards.is_some_and(|count| !Shards::may_be(count)) {
+        return Err(SchemaError::Shards);
+    }
+    // Waiting for another to migrate may take its time; so may migrating.
+    let patient = PostgresSettings {
+        statement_timeout: std::time::Duration::from_secs(3600),
+        ..settings.clone()
+    };
+    let db = Db::new(patient)?;
+    let (mut client, connection) = db.listener().await?;
+    let driver = tokio::spawn(connection);
+    let migrated = migrate_on(&mut client, migration).await;
+    // Closes the connection, and with it lets go of the lock.
+    drop(client);
+    let _ = driver.await;
+    db.close();
+    migrated
+}
+
+async fn migrate_on(client: &mut Client, migration: Migration) -> Result<Migrated, SchemaError> {
+    client.batch_execute(MIGRATING).await?;
+    client.batch_execute("create schema if not exists pushroll").await?;
+    let newest = newest_known();
+    match applied(client).await? {
+        Some(found) if found > newest => {
+            return Err(SchemaError::Newer { found, known: newest });
+        }
+        Some(_) | None => {}
+    }
+    let report =
+        runner().run_async(client).await.map_err(|error| SchemaError::Failed(words_of(&error)))?;
+    let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
+
+    let shards = install(client, migration).await?;
+    if migration.citus && !shards.distributed {
+        distribute(client).await?;
+    }
+    let distributed = migration.citus || shards.distributed;
+    make_functions(client, distributed).await?;
+    Ok(Migrated { applied, shards: shards.count, citus: distributed })
+}
+
+fn runner() -> Runner {
+    let mut runner = migrations::runner();
+    runner.set_migration_table_name("pushroll.migration");
+    runner
+}
+
+fn newest_known() -> i32 {
+    migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(refinery::Migration::version)
+        .max()
+        .unwrap_or(0)
+}
+
+/// The newest migration that was applied; `None` if there never was one.
+async fn applied(client: &impl GenericClient) -> Result<Option<i32>, tokio_postgres::Error> {
+    let there =
+        client.query_one("select to_regclass('pushroll.migration') is not null", &[]).await?;
+    if !there.try_get::<_, bool>(0)? {
+        return Ok(None);
+    }
+    client.query_one("select max(version)::integer from pushroll.migration", &[]).await?.try_get(0)
+}
+
+/// Fixes the number of shards, if nobody has yet.
+async fn install(client: &mut Client, migration: Migration) -> Result<Shards, SchemaError> {
+    const DEFAULT_SHARDS: u32 = 64;
+    let transaction = client.transaction().await?;
+    let there =
+        transaction.query_opt("select shards, distributed from pushroll.installation", &[]).await?;
+    let shards = match there {
+        Some(row) => {
+            let there: i16 = row.try_get(0)?;
+            let there = there.cast_unsigned();
+            if migration.shards.is_some_and(|wanted| wanted != u32::from(there)) {
+                return Err(SchemaError::OtherShards { there });
+            }
+            Shards { count: there, distributed: row.try_get(1)? }
+        }
+        None => {
+            let count = migration.shards.unwrap_or(DEFAULT_SHARDS);
+            let count = u16::try_from(count).map_err(|_| SchemaError::Shards)?;
+            transaction
+                .execute(
+                    "insert into pushroll.installation (shards) values ($1)",
+                    &[&count.cast_signed()],
+                )
+                .await?;
+            transaction
+                .execute(
+                    "insert into pushroll.lease (shard) select generate_series(0, $1::integer - 1)",
+                    &[&i32::from(count)],
+                )
+                .await?;
+            Shards { count, distributed: false }
+        }
+    };
+    transaction.commit().await?;
+    Ok(shards)
+}
+
+/// Spreads the sharded tables over the servers, and copies the others to each.
+async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
+    let has_citus = client
+        .query_one("select exists (select from pg_extension where extname = 'citus')", &[])
+        .await?;
+    if !has_citus.try_get::<_, bool>(0)? {
+        return Err(SchemaError::NoCitus);
+    }
+    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
+    for table in EVERYWHERE {
+        let sql = format!("select create_reference_table('pushroll.{table}')");
+        client.batch_execute(&sql).await.map_err(failed)?;
+    }
+    for table in SHARDED {
+        let with = if table == SHARDED[0] { "default" } else { "pushroll.pending" };
+        let sql = format!(
+            "select create_distributed_table('pushroll.{table}', 'shard', colocate_with => '{with}')"
+        );
+        client.batch_execute(&sql).await.map_err(failed)?;
+    }
+    let all = "select 'drop function ' || p.oid::regprocedure from pg_proc p
+               join pg_namespace n on n.oid = p.pronamespace
+               where n.nspname = 'pushroll' and p.proname like '%\\_all'";
+    for row in client.query(all, &[]).await? {
+        client.batch_execute(row.try_get::<_, &str>(0)?).await.map_err(failed)?;
+    }
+    client
+        .batch_execute("update pushroll.installation set distributed = true, functions = ''")
+        .await
+        .map_err(failed)
+}
+
+/// Makes the functions, or replaces them, if they are not those of this version.
+async fn make_functions(client: &mut Client, distributed: bool) -> Result<(), SchemaError> {
+    let fingerprint = functions::fingerprint();
+    let there = client.query_one("select functions from pushroll.installation", &[]).await?;
+    if there.try_get::<_, &str>(0)? == fingerprint {
+        return Ok(());
+    }
+    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
+    for function in functions::all(distributed) {
+        client.batch_execute(&function.sql).await.map_err(failed)?;
+        if distributed {
+            let signature =
+                format!("pushroll.{}({})", function.name, function.arguments.join(", "));
+            let sql = format!(
+                "select create_distributed_function('{signature}', '$1', \
+                 colocate_with => 'pushroll.pending')"
+            );
+            client.batch_execute(&sql).await.map_err(failed)?;
+        }
+    }
+    client
+        .execute("update pushroll.installation set functions = $1", &[&fingerprint])
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Whether the schema is the one that this version works with; how its rows are spread.
+pub(crate) async fn check(db: &Db) -> Result<Shards, SchemaError> {
+    let newest = newest_known();
+    db.with_connection(async |connection| {
+        let client: &Client = connection;
+        let found = applied(client).await?;
+        let row = match found {
+            None => return Ok(Err(SchemaError::Older("no schema of pushroll's".to_owned()))),
+            Some(found) if found > newest => {
+                return Ok(Err(SchemaError::Newer { found, known: newest }));
+            }
+            Some(found) if found < newest => {
+                let older = format!("schema version {found}, and {newest} is needed");
+                return Ok(Err(SchemaError::Older(older)));
+            }
+            Some(_) => {
+                client
+                    .query_opt(
+                        "select shards, distributed, functions from pushroll.installation",
+                        &[],
+                    )
+                    .await?
+            }
+        };
+        let Some(row) = row else {
+            return Ok(Err(SchemaError::Older("an unfinished schema".to_owned())));
+        };
+        if row.try_get::<_, &str>(2)? != functions::fingerprint() {
+            let older = "functions of another version".to_owned();
+            return Ok(Err(SchemaError::Older(older)));
+        }
+        let count: i16 = row.try_get(0)?;
+        Ok(Ok(Shards { count: count.cast_unsigned(), distributed: row.try_get(1)? }))
+    })
+    .await?
+}
+
+/// What refinery says, and what the database said to it.
+fn words_of(error: &refinery::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
