@@ -54,21 +54,24 @@ pub enum AdminTokenError {
     },
 }
 
-/// Gets the admin token; makes one if its file is not there.
+/// Gets the admin token; makes one if its file is not there, unless there is no data directory: several servers
+/// are given the same.
 ///
 /// # Errors
 /// When the file can't be read or made, or what was given is no token.
 pub fn obtain(
     source: &AdminTokenSource,
-    data: &Path,
+    data: Option<&Path>,
     random: &dyn Random,
 ) -> Result<AdminToken, AdminTokenError> {
     match source {
         AdminTokenSource::Given(token) => {
             Ok(AdminToken { hash: hash(token, || "admin.token".to_owned())?, file: None })
         }
-        AdminTokenSource::File(file) => from_file(file, random),
-        AdminTokenSource::BesideTheData => from_file(&data.join(TOKEN_FILE), random),
+        AdminTokenSource::File(file) => from_file(file, data.is_some(), random),
+        AdminTokenSource::BesideTheData => {
+            from_file(&data.unwrap_or(Path::new("")).join(TOKEN_FILE), data.is_some(), random)
+        }
     }
 }
 
@@ -80,11 +83,15 @@ pub fn generate(random: &dyn Random) -> Secret {
     Secret::new(URL_SAFE_NO_PAD.encode(bytes).into_bytes())
 }
 
-fn from_file(file: &Path, random: &dyn Random) -> Result<AdminToken, AdminTokenError> {
+fn from_file(
+    file: &Path,
+    may_be_made: bool,
+    random: &dyn Random,
+) -> Result<AdminToken, AdminTokenError> {
     let failed = |what, cause| AdminTokenError::File { file: file.to_owned(), what, cause };
     let token = match private_file::read(file) {
         Ok(token) => token,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+        Err(cause) if cause.kind() == ErrorKind::NotFound && may_be_made => {
             let token = generate(random);
             private_file::write(file, token.reveal(), Readable::ByOwner)
                 .map_err(|cause| failed("written", cause))?;
@@ -115,7 +122,7 @@ mod tests {
     fn a_token_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let obtain =
-            || obtain(&AdminTokenSource::BesideTheData, dir.path(), &SystemRandom).unwrap();
+            || obtain(&AdminTokenSource::BesideTheData, Some(dir.path()), &SystemRandom).unwrap();
         let made = obtain();
         let file = made.file.clone().unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
@@ -129,8 +136,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for wrong in ["", "short", "with spaces in the middle", "ünfit-for-a-header-field"] {
             let source = AdminTokenSource::Given(Secret::new(wrong.as_bytes().to_vec()));
-            let fault = obtain(&source, dir.path(), &SystemRandom).unwrap_err().to_string();
+            let fault = obtain(&source, Some(dir.path()), &SystemRandom).unwrap_err().to_string();
             assert!(wrong.is_empty() || !fault.contains(wrong), "{fault}");
         }
+    }
+
+    #[test]
+    fn servers_without_a_data_directory_make_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        let source = AdminTokenSource::File(file.clone());
+        let fault = obtain(&source, None, &SystemRandom).unwrap_err();
+        assert!(fault.to_string().contains(&*file.to_string_lossy()), "{fault}");
+        assert!(!file.exists());
     }
 }

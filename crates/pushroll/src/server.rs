@@ -2,6 +2,7 @@
 //! here reads the environment or handles signals, so that tests and the demo run it in their own process.
 
 mod start_error;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -11,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushroll_domain::{BackUp, CallbackSender, Clock, Random, Store as _};
+use pushroll_domain::{CallbackSender, Clock, Random};
 use pushroll_engine::{Parts, Service};
 use pushroll_http_api::{
     CallbackRules, HttpSettings, MetricsText, OperatorRoutes, PublicRoutes, PublicUrl, ServerTls,
     Site,
 };
 use pushroll_providers::ProviderClients;
-use pushroll_store_embedded::EmbeddedStore;
 use pushroll_webhook::CallbackClient;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -29,11 +29,11 @@ use crate::admin_token;
 use crate::certificates;
 use crate::machine::{SystemClock, SystemRandom};
 use crate::metrics;
-use crate::sealing::{AesSealer, KeyId, key_file};
-use crate::settings::{SealingKeySource, Settings, SiblingSettings, Store};
+use crate::settings::{Settings, SiblingSettings};
 use crate::tls::KeptTls;
 
 pub use start_error::StartError;
+use store::Opened;
 
 /// What a server takes from its machine. Tests put their own clock in.
 #[derive(Clone)]
@@ -106,14 +106,18 @@ impl Server {
             None => None,
         };
 
-        let (store, sealer) = open(&settings, &machine).await?;
-        let admin_token = admin_token::obtain(
-            &settings.admin_token,
-            settings.data_directory(),
-            &*machine.random,
-        )?;
+        let Opened { store, sealer, backup } = store::open(&settings, &machine).await?;
+        let data = settings.data_directory();
+        let admin_token = admin_token::obtain(&settings.admin_token, data, &*machine.random);
+        let admin_token = match admin_token {
+            Ok(token) => token,
+            Err(fault) => {
+                store.close().await;
+                return Err(fault.into());
+            }
+        };
         let service = Service::start(Parts {
-            store: Arc::clone(&store) as _,
+            store: Arc::clone(&store),
             providers: Arc::clone(&providers) as _,
             callbacks: Arc::clone(&callbacks),
             sealer: Arc::new(sealer),
@@ -131,7 +135,7 @@ impl Server {
         let operator = OperatorRoutes {
             admin_token: admin_token.hash,
             metrics,
-            backup: Some(Arc::clone(&store) as Arc<dyn BackUp>),
+            backup,
             public_url: public_url(&settings),
         };
         let listening = listen(&settings, http, tls, public, operator, &service, &stop);
@@ -230,49 +234,6 @@ fn public_url(settings: &Settings) -> PublicUrl {
 
 /// What closing connections may take when nothing is left of the deadline.
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// Opens the store and the sealing key that belongs to it.
-async fn open(
-    settings: &Settings,
-    machine: &Machine,
-) -> Result<(Arc<EmbeddedStore>, AesSealer), StartError> {
-    let Store::Embedded(embedded) = &settings.store;
-    let (store_settings, clock) = (settings.embedded(embedded), Arc::clone(&machine.clock));
-    // Opening reads the write-ahead log.
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(store_settings, clock));
-    let store = Arc::new(opened.await.expect("opening the store does not panic")?);
-    let path = embedded.path.clone();
-    match sealer(&store, path, settings.sealing_key.clone()).await {
-        Ok(sealer) => Ok((store, sealer)),
-        Err(fault) => {
-            store.close().await;
-            Err(fault)
-        }
-    }
-}
-
-async fn sealer(
-    store: &EmbeddedStore,
-    path: PathBuf,
-    source: SealingKeySource,
-) -> Result<AesSealer, StartError> {
-    let kept = KeyId::all_from_kept(&store.sealing_fingerprint()?.unwrap_or_default());
-    let keys = key_file::obtain(&source, &path, &kept)?;
-    let newest = keys.newest().id();
-    let others: Vec<KeyId> = kept.iter().copied().filter(|id| *id != newest).collect();
-    if kept.first() != Some(&newest) {
-        // Before anything is sealed under it.
-        let all = [&[newest], others.as_slice()].concat();
-        store.set_sealing_fingerprint(&KeyId::to_keep(&all)).await?;
-    }
-    if !others.is_empty() {
-        warn!(
-            new = %newest, old = ?others,
-            "the change of the sealing key is not finished: stop the server and run pushroll key rotate"
-        );
-    }
-    Ok(AesSealer::with(&keys))
-}
 
 /// A socket to listen on, and whether under TLS.
 struct Door {

@@ -170,7 +170,7 @@ mod tests {
         let parsed =
             Settings::parse(Some((&trial.settings_file, &text)), std::iter::empty()).unwrap();
         assert_eq!(parsed.listen, trial.listen);
-        let Store::Embedded(store) = &parsed.store;
+        let Store::Embedded(store) = &parsed.store else { panic!("it is embedded") };
         assert_eq!(store.path, trial.directory.join("data"));
         assert!(store.path.is_absolute());
         assert!(

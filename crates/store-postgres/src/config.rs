@@ -47,8 +47,8 @@ const APP: &str = "select deleted_at is not null, purged,
       coalesce(deleted < now() - $2 * interval '1 second', true)
     from pushroll.app where id = $1";
 const SEALING_KEY: &str = "select sealing_key from pushroll.installation";
-const SET_SEALING_KEY: &str = "update pushroll.installation set sealing_key = $1
-    where sealing_key is null";
+const SET_SEALING_KEY: &str = "update pushroll.installation set sealing_key = $2
+    where sealing_key is not distinct from $1";
 
 /// A change within a transaction; how many rows it changed is what is told.
 type Arguments<'a> = Vec<Box<dyn tokio_postgres::types::ToSql + Sync + Send + 'a>>;
@@ -188,12 +188,13 @@ impl Shared {
         Ok(self.db.query_one(SEALING_KEY, &[]).await?.try_get(0)?)
     }
 
-    /// Sets the fingerprint unless there is one; returns the one that is there then.
-    pub(crate) async fn set_sealing_fingerprint(
+    /// Sets the fingerprint if it is still this one; returns the one that is there then.
+    pub(crate) async fn replace_sealing_fingerprint(
         &self,
-        fingerprint: &[u8],
+        old: Option<&[u8]>,
+        new: &[u8],
     ) -> Result<Option<Vec<u8>>, Fault> {
-        self.db.query(SET_SEALING_KEY, &[&fingerprint]).await?;
+        self.db.query(SET_SEALING_KEY, &[&old, &new]).await?;
         self.sealing_fingerprint().await
     }
 }

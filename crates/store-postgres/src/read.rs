@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use pushroll_domain::{
-    AppId, DeliveryRecord, Device, Page, PageRequest, RegistrationId, RegistrationView, Status,
-    StoreError, Timestamp, UserId,
+    AppId, DeliveryRecord, Device, DevicePlace, Page, PageRequest, RegistrationId,
+    RegistrationView, Status, StoreError, Timestamp, UserId,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -139,16 +139,45 @@ impl Shared {
                 ],
             )
             .await?;
-        let device = |row: &Row| {
-            rows::decode_device(&DeviceColumns {
-                id: keys::registration(row.try_get(0).map_err(Fault::from)?),
-                app,
-                last_seen: row.try_get(1).map_err(Fault::from)?,
-                document: row.try_get(2).map_err(Fault::from)?,
-            })
-        };
-        let devices: Result<Vec<_>, StoreError> = rows.iter().map(device).collect();
+        let devices: Result<Vec<_>, StoreError> = rows.iter().map(|row| device(app, row)).collect();
         Ok(cut(devices?, page.limit, |device| device.id))
+    }
+
+    /// Users lie in the order of their keys, and so do the shards, which are the keys' first bits.
+    pub(crate) async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: &PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        let after = page.after.as_deref().and_then(DevicePlace::parse);
+        let first = after.map_or(0, |place| self.shards.of_user(&place.user));
+        let mut after = after.map_or((Uuid::nil(), Uuid::nil()), |place| {
+            (keys::user(&place.user), keys::id(place.id))
+        });
+        let limit = page.limit.max(1);
+        let mut found: Vec<Device> = Vec::new();
+        for shard in self.shards.all().skip_while(|shard| *shard < first) {
+            let wanted = i64::try_from(limit - found.len().min(limit)).unwrap_or(i64::MAX);
+            let rows = self
+                .db
+                .query(
+                    &self.statements.devices_of_app.one,
+                    &[&shard, &keys::app(app), &after.0, &after.1, &wanted.saturating_add(1)],
+                )
+                .await?;
+            for row in &rows {
+                found.push(device(app, row)?);
+            }
+            if found.len() > limit {
+                break;
+            }
+            after = (Uuid::nil(), Uuid::nil());
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let place = |one: &Device| DevicePlace { user: one.user.key_in(app), id: one.id };
+        let next = found.last().filter(|_| more).map(|last| place(last).to_string());
+        Ok(Page { items: found, next })
     }
 
     pub(crate) async fn registrations_of_user(
@@ -233,6 +262,15 @@ impl fmt::Display for LogPlace {
 
 fn parts(row: &Row) -> Result<(Uuid, i64, i16), Fault> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+}
+
+fn device(app: AppId, row: &Row) -> Result<Device, StoreError> {
+    rows::decode_device(&DeviceColumns {
+        id: keys::registration(row.try_get(0).map_err(Fault::from)?),
+        app,
+        last_seen: row.try_get(1).map_err(Fault::from)?,
+        document: row.try_get(2).map_err(Fault::from)?,
+    })
 }
 
 fn view(row: &Row) -> Result<RegistrationView, StoreError> {

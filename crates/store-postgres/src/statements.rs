@@ -191,6 +191,11 @@ statements! {
          from pushroll.device d
          where d.shard = $1 and d.app = $2 and d.user_key = $3 and d.id > $4
          order by d.id limit $5";
+    devices_of_app: Scope::OneShard,
+        "select d.id, d.last_seen, d.document, d.user_key
+         from pushroll.device d
+         where d.shard = $1 and d.app = $2 and d.user_key >= $3 and (d.user_key, d.id) > ($3, $4)
+         order by d.user_key, d.id limit $5";
     registrations_of_user: Scope::OneShard,
         "(select p.id, true as pending, p.app, p.platform, p.given_due, p.accepted, p.tried,
             null::boolean as tracked, null::smallint as code, null::bigint as ended_at,

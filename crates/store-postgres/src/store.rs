@@ -190,16 +190,17 @@ impl PostgresStore {
         Ok(self.shared.sealing_fingerprint().await?)
     }
 
-    /// Notes the fingerprint of the key under which secrets are sealed, unless there is one; returns the one
+    /// Notes the fingerprint of the key under which secrets are sealed, if it is still this one; returns the one
     /// that is there then.
     ///
     /// # Errors
     /// When the database can't be written.
-    pub async fn set_sealing_fingerprint(
+    pub async fn replace_sealing_fingerprint(
         &self,
-        fingerprint: &[u8],
+        old: Option<&[u8]>,
+        new: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.shared.set_sealing_fingerprint(fingerprint).await?)
+        Ok(self.shared.replace_sealing_fingerprint(old, new).await?)
     }
 
     /// The number of shards of the database.
@@ -483,6 +484,15 @@ impl Store for PostgresStore {
     ) -> Result<Page<Device>, StoreError> {
         self.shared.db.check_open()?;
         self.shared.devices_of_user(app, user, &page).await
+    }
+
+    async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.shared.db.check_open()?;
+        self.shared.devices_of_app(app, &page).await
     }
 
     async fn registrations_of_user(

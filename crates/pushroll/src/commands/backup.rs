@@ -58,7 +58,7 @@ pub(super) fn run(args: &BackupArgs) -> Exit {
 }
 
 fn done(settings: &Settings, directory: &Path) -> String {
-    let data = settings.data_directory();
+    let data = settings.data_directory().unwrap_or(Path::new(""));
     let key = match key_file::file_of(&settings.sealing_key, data) {
         Some(file) => format!("{} (keep a copy of it elsewhere)", file.display()),
         None => "which the settings give (keep it elsewhere, too)".to_owned(),
@@ -72,7 +72,13 @@ fn done(settings: &Settings, directory: &Path) -> String {
 }
 
 async fn back_up(settings: &Settings, directory: &Path) -> Exit {
-    let Store::Embedded(embedded) = &settings.store;
+    let Store::Embedded(embedded) = &settings.store else {
+        complain(
+            &"a PostgreSQL database is backed up by its own means: pg_basebackup and the archive of its write-ahead \
+              log",
+        );
+        return Exit::Usage;
+    };
     if !EmbeddedStore::is_in(&embedded.path) {
         complain(&format_args!("there is no store in {}", embedded.path.display()));
         return Exit::Store;
@@ -105,7 +111,7 @@ async fn ask_the_server(settings: &Settings, directory: &Path) -> Exit {
             private_file::read(file).map_err(|cause| (file.clone(), cause))
         }
         AdminTokenSource::BesideTheData => {
-            let file = settings.data_directory().join(TOKEN_FILE);
+            let file = settings.data_directory().unwrap_or(Path::new("")).join(TOKEN_FILE);
             private_file::read(&file).map_err(|cause| (file, cause))
         }
     };

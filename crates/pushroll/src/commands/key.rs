@@ -50,7 +50,10 @@ pub(super) fn run(args: &KeyArgs) -> Exit {
 }
 
 async fn rotate(settings: Settings) -> Exit {
-    let Store::Embedded(embedded) = &settings.store;
+    let Store::Embedded(embedded) = &settings.store else {
+        complain(&"the key of a store on PostgreSQL can't be rotated yet");
+        return Exit::Usage;
+    };
     if !EmbeddedStore::is_in(&embedded.path) {
         complain(&format_args!("there is no store in {}", embedded.path.display()));
         return Exit::Store;

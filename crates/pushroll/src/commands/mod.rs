@@ -11,6 +11,7 @@ mod device_import;
 mod doctor;
 mod exit;
 mod key;
+mod migrate;
 mod panics;
 mod serve;
 mod signals;
@@ -33,6 +34,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Migrate(migrate::MigrateArgs),
     Simulator(simulator::SimulatorArgs),
     Demo(demo::DemoArgs),
     Callback(callback::CallbackArgs),
@@ -61,6 +63,7 @@ pub fn run() -> Exit {
     };
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Simulator(args) => simulator::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Callback(args) => callback::run(&args),

@@ -50,7 +50,7 @@ async fn serve(settings: Settings) -> Exit {
             return Exit::Failed;
         }
     };
-    info!(version = env!("CARGO_PKG_VERSION"), data = %settings.data_directory().display(), "starting");
+    info!(version = env!("CARGO_PKG_VERSION"), data = %settings.store, "starting");
     for variable in &settings.foreign_variables {
         warn!(variable, "there is no such setting; the variable is ignored");
     }

@@ -84,6 +84,15 @@ pub fn file_of(source: &SealingKeySource, store: &Path) -> Option<PathBuf> {
     }
 }
 
+/// What becomes of a key whose file is not there, where no store is sealed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is made.
+    IsMade,
+    /// It is a fault: several servers are given the same.
+    IsAFault,
+}
+
 /// Gets the keys of the store in `store`, which keeps the ids of those that it was sealed under before, if
 /// it ever was. All of them have to be there; there may be more, and a newer one.
 ///
@@ -93,6 +102,7 @@ pub fn obtain(
     source: &SealingKeySource,
     store: &Path,
     wanted: &[KeyId],
+    missing: Missing,
 ) -> Result<KeyRing, KeyError> {
     let (keys, given_in) = match source {
         SealingKeySource::Given(text) => {
@@ -101,8 +111,10 @@ pub fn obtain(
                 .map_err(|fault| KeyError::NoKey { given_in: given_in.clone(), fault })?;
             (keys, given_in)
         }
-        SealingKeySource::File(file) => from_file(file, store, wanted)?,
-        SealingKeySource::BesideTheData => from_file(&store.join(KEY_FILE), store, wanted)?,
+        SealingKeySource::File(file) => from_file(file, store, wanted, missing)?,
+        SealingKeySource::BesideTheData => {
+            from_file(&store.join(KEY_FILE), store, wanted, missing)?
+        }
     };
     match wanted.iter().copied().find(|wanted| !keys.has(*wanted)) {
         Some(wanted) => Err(KeyError::Other {
@@ -115,7 +127,12 @@ pub fn obtain(
     }
 }
 
-fn from_file(file: &Path, store: &Path, wanted: &[KeyId]) -> Result<(KeyRing, String), KeyError> {
+fn from_file(
+    file: &Path,
+    store: &Path,
+    wanted: &[KeyId],
+    missing: Missing,
+) -> Result<(KeyRing, String), KeyError> {
     let given_in = file.display().to_string();
     match private_file::read(file) {
         Ok(text) => match KeyRing::parse(&text) {
@@ -126,7 +143,7 @@ fn from_file(file: &Path, store: &Path, wanted: &[KeyId]) -> Result<(KeyRing, St
             let wanted = wanted.to_vec();
             Err(KeyError::Missing { store: store.to_owned(), file: file.to_owned(), wanted })
         }
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+        Err(cause) if cause.kind() == ErrorKind::NotFound && missing == Missing::IsMade => {
             let keys = KeyRing::of(SealingKey::generate(), Vec::new());
             write(file, &keys)?;
             info!(
@@ -158,11 +175,12 @@ mod tests {
     fn a_key_is_made_for_an_empty_store_only_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let beside = SealingKeySource::BesideTheData;
-        let made = obtain(&beside, dir.path(), &[]).unwrap();
-        let again = obtain(&beside, dir.path(), &[made.newest().id()]).unwrap();
+        let made = obtain(&beside, dir.path(), &[], Missing::IsMade).unwrap();
+        let again = obtain(&beside, dir.path(), &[made.newest().id()], Missing::IsMade).unwrap();
         assert_eq!(made.newest().id(), again.newest().id());
         std::fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
-        let fault = obtain(&beside, dir.path(), &[made.newest().id()]).unwrap_err();
+        let fault =
+            obtain(&beside, dir.path(), &[made.newest().id()], Missing::IsMade).unwrap_err();
         assert!(matches!(fault, KeyError::Missing { .. }), "{fault}");
         assert!(fault.to_string().contains("sealing.key"), "{fault}");
         assert!(!dir.path().join(KEY_FILE).exists());
@@ -173,13 +191,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("the.key");
         let source = SealingKeySource::File(file.clone());
-        obtain(&source, dir.path(), &[]).unwrap();
+        obtain(&source, dir.path(), &[], Missing::IsMade).unwrap();
         let other = SealingKey::generate();
-        let fault = obtain(&source, dir.path(), &[other.id()]).unwrap_err();
+        let fault = obtain(&source, dir.path(), &[other.id()], Missing::IsMade).unwrap_err();
         assert!(matches!(fault, KeyError::Other { .. }), "{fault}");
         assert!(fault.to_string().contains("the.key"), "{fault}");
         std::fs::write(&file, "no key").unwrap();
-        let fault = obtain(&source, dir.path(), &[]).unwrap_err();
+        let fault = obtain(&source, dir.path(), &[], Missing::IsMade).unwrap_err();
         assert!(matches!(fault, KeyError::NoKey { .. }), "{fault}");
     }
 
@@ -191,11 +209,20 @@ mod tests {
         let (new, old) = (SealingKey::generate(), SealingKey::generate());
         let both = [new.id(), old.id()];
         write(&file, &KeyRing::of(new.clone(), vec![old.clone()])).unwrap();
-        assert_eq!(obtain(&source, dir.path(), &both).unwrap().newest().id(), new.id());
-        assert!(obtain(&source, dir.path(), &[old.id()]).is_ok(), "before it began");
-        assert!(obtain(&source, dir.path(), &[new.id()]).is_ok(), "when it is through");
+        assert_eq!(
+            obtain(&source, dir.path(), &both, Missing::IsMade).unwrap().newest().id(),
+            new.id()
+        );
+        assert!(
+            obtain(&source, dir.path(), &[old.id()], Missing::IsMade).is_ok(),
+            "before it began"
+        );
+        assert!(
+            obtain(&source, dir.path(), &[new.id()], Missing::IsMade).is_ok(),
+            "when it is through"
+        );
         write(&file, &KeyRing::of(new, Vec::new())).unwrap();
-        let fault = obtain(&source, dir.path(), &both).unwrap_err();
+        let fault = obtain(&source, dir.path(), &both, Missing::IsMade).unwrap_err();
         let names_it = fault.to_string().contains(&old.id().to_string());
         assert!(matches!(fault, KeyError::Other { .. }) && names_it, "{fault}");
     }
@@ -205,10 +232,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = SealingKey::generate();
         let given = SealingKeySource::Given(key.to_text());
-        assert_eq!(obtain(&given, dir.path(), &[]).unwrap().newest().id(), key.id());
+        assert_eq!(
+            obtain(&given, dir.path(), &[], Missing::IsMade).unwrap().newest().id(),
+            key.id()
+        );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let wrong = SealingKeySource::Given(Secret::new(b"hunter2".to_vec()));
-        let fault = obtain(&wrong, dir.path(), &[]).unwrap_err().to_string();
+        let fault = obtain(&wrong, dir.path(), &[], Missing::IsMade).unwrap_err().to_string();
         assert!(!fault.contains("hunter2"), "{fault}");
     }
 }

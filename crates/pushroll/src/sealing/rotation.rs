@@ -12,7 +12,7 @@ use pushroll_engine::{app_sealed_anew, order_sealed_anew};
 use pushroll_store_embedded::{EmbeddedStore, Reseal};
 use thiserror::Error;
 
-use super::key_file::{self, KeyError};
+use super::key_file::{self, KeyError, Missing};
 use super::{AesSealer, KeyId, KeyRing, SealingKey};
 use crate::settings::SealingKeySource;
 
@@ -58,7 +58,7 @@ pub async fn rotate(
     source: &SealingKeySource,
 ) -> Result<Rotated, RotateError> {
     let kept = KeyId::all_from_kept(&store.sealing_fingerprint()?.unwrap_or_default());
-    let before = key_file::obtain(source, data, &kept)?;
+    let before = key_file::obtain(source, data, &kept, Missing::IsMade)?;
     let file = key_file::file_of(source, data);
     let was_begun = !before.others().is_empty();
     let keys = match &file {

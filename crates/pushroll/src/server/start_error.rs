@@ -23,6 +23,9 @@ pub enum StartError {
     /// The store can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The store on PostgreSQL can't be opened.
+    #[error(transparent)]
+    OpenPostgres(#[from] pushroll_store_postgres::OpenError),
     /// The store can't be read or written.
     #[error("the store can't be used: {0}")]
     Store(#[from] StoreError),
@@ -63,6 +66,7 @@ impl StartError {
             Self::Open(
                 OpenError::Corrupt { .. } | OpenError::NewerFormat { .. } | OpenError::Io { .. },
             )
+            | Self::OpenPostgres(_)
             | Self::Store(_) => Exit::Store,
             Self::Key(_) | Self::AdminToken(_) | Self::Tls(_) => Exit::Secrets,
             Self::Listen { .. } => Exit::Listen,

@@ -7,11 +7,13 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::commands::Exit;
 use crate::sealing::SealingKey;
+use crate::sealing::key_file;
+use crate::settings::{SealingKeySource, Store};
 
 fn settings(directory: &Path) -> Settings {
     let mut settings = Settings::default();
     settings.listen.set_port(0);
-    let Store::Embedded(store) = &mut settings.store;
+    let Store::Embedded(store) = &mut settings.store else { unreachable!("it is the default") };
     store.path = directory.join("data");
     settings
 }

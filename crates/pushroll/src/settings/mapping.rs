@@ -10,9 +10,10 @@ use pushroll_engine::{
 use pushroll_http_api::HttpSettings;
 use pushroll_providers::ProviderSettings;
 use pushroll_store_embedded::EmbeddedSettings;
+use pushroll_store_postgres::PostgresSettings;
 use pushroll_webhook::{CallbackSettings, NameSource};
 
-use super::{EmbeddedStore, Settings};
+use super::{EmbeddedStore, PostgresStore, Settings};
 
 /// The settings of the parts, but for the store's.
 pub(crate) struct SiblingSettings {
@@ -127,6 +128,31 @@ impl Settings {
             extra_ca_file: callbacks.ca_file.clone(),
             names: callbacks.name_server.map_or(NameSource::System, NameSource::Server),
             ..CallbackSettings::default()
+        }
+    }
+
+    pub(crate) fn postgres(&self, store: &PostgresStore) -> PostgresSettings {
+        let PostgresStore {
+            url,
+            password,
+            tls,
+            node_name,
+            connections,
+            connect_timeout,
+            statement_timeout,
+            lease,
+        } = store.clone();
+        PostgresSettings {
+            password,
+            tls,
+            node: node_name,
+            connections,
+            connect_timeout,
+            statement_timeout,
+            lease,
+            outcome_retention: self.outcomes.retention,
+            deliveries_logged: self.callbacks.logged_per_app,
+            ..PostgresSettings::new(url)
         }
     }
 

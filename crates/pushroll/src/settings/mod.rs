@@ -5,6 +5,7 @@
 mod faults;
 mod kinds;
 mod mapping;
+mod postgres;
 mod raw;
 mod reference;
 mod sections;
@@ -13,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,7 @@ use url::Url;
 pub use faults::{Fault, SettingsError};
 pub(crate) use kinds::toml_string;
 pub(crate) use mapping::SiblingSettings;
+pub use postgres::PostgresStore;
 pub use sections::{
     Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Verification,
 };
@@ -29,7 +32,7 @@ pub use source::{Effective, environment_variable};
 pub use table::SettingInfo;
 
 use sections::{
-    AdminKeys, AdminPlace, SealingKeys, StoreChoice, StoreKind, TlsChoice, TopSettings,
+    AdminKeys, AdminPlace, PostgresKeys, SealingKeys, StoreChoice, TlsChoice, TopSettings,
 };
 use source::{ENVIRONMENT_PREFIX, Reader};
 use table::Section;
@@ -83,6 +86,18 @@ pub struct Settings {
 pub enum Store {
     /// RocksDB in a directory of this machine.
     Embedded(EmbeddedStore),
+    /// A PostgreSQL database that several servers may share.
+    Postgres(Box<PostgresStore>),
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(store) => store.path.display().fmt(f),
+            // The password is left out.
+            Self::Postgres(store) => write!(f, "{:?}", store.url),
+        }
+    }
 }
 
 /// Where the sealing key comes from.
@@ -227,6 +242,7 @@ impl Settings {
             StoreChoice::describe,
             EmbeddedStore::describe,
             TlsChoice::describe,
+            PostgresKeys::describe,
             SealingKeys::describe,
             AdminPlace::describe,
             AdminKeys::describe,
@@ -245,9 +261,8 @@ impl Settings {
 
     fn read(reader: &mut Reader) -> Self {
         let top = TopSettings::read(reader);
-        let store = match StoreChoice::read(reader).kind {
-            StoreKind::Embedded => Store::Embedded(EmbeddedStore::read(reader)),
-        };
+        let kind = StoreChoice::read(reader).kind;
+        let store = postgres::store(kind, reader);
         Self {
             listen: top.listen,
             strict_tokens: top.strict_tokens,
@@ -270,6 +285,7 @@ impl Settings {
 
     /// What each setting allows alone, and they don't together.
     fn check(&self, reader: &mut Reader) {
+        postgres::check(self, reader);
         let Self { limits, verification, providers, callbacks, .. } = self;
         let own = self.admin_listener.map(|admin| admin.listen);
         if own.is_some_and(|own| own == self.listen && own.port() != 0) {
@@ -314,11 +330,13 @@ impl Settings {
         }
     }
 
-    /// The directory that holds what belongs to the server and not to the store's engine.
+    /// The directory that holds what belongs to the server and not to the store's engine; `None` where
+    /// servers keep nothing on their machines.
     #[must_use]
-    pub fn data_directory(&self) -> &Path {
+    pub fn data_directory(&self) -> Option<&Path> {
         match &self.store {
-            Store::Embedded(store) => &store.path,
+            Store::Embedded(store) => Some(&store.path),
+            Store::Postgres(_) => None,
         }
     }
 }

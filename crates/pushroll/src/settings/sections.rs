@@ -54,13 +54,16 @@ section! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreKind {
     Embedded,
+    Postgres,
 }
 
 section! {
     /// The store.
     pub(super) struct StoreChoice in "store" {
-        /// Which store keeps everything: `embedded` is RocksDB in a directory of this machine.
-        "kind" kind: StoreKind = StoreKind::Embedded, Choice(&[("embedded", StoreKind::Embedded)]);
+        /// Which store keeps everything: `embedded` is RocksDB in a directory of this machine, `postgres` a
+        /// PostgreSQL database that any number of servers share.
+        "kind" kind: StoreKind = StoreKind::Embedded,
+            Choice(&[("embedded", StoreKind::Embedded), ("postgres", StoreKind::Postgres)]);
     }
 }
 
@@ -82,6 +85,51 @@ section! {
         /// The most registrations, finishes and cleanups that wait for a commit; over it requests are
         /// answered 503.
         "commit_queue" commit_queue: u32 = 65_536, whole(100, 16_777_216);
+    }
+}
+
+/// How the connection to PostgreSQL is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsMode {
+    Off,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+const TLS_MODES: &[(&str, TlsMode)] = &[
+    ("off", TlsMode::Off),
+    ("prefer", TlsMode::Prefer),
+    ("require", TlsMode::Require),
+    ("verify-ca", TlsMode::VerifyCa),
+    ("verify-full", TlsMode::VerifyFull),
+];
+
+section! {
+    /// The store on PostgreSQL, before it is checked.
+    pub(super) struct PostgresKeys in "store" {
+        /// With `kind = "postgres"`: the database, `postgres://user@host:5432/database`; several hosts,
+        /// separated by commas, for one that fails over.
+        "url" url: Option<Secret> = None, Optional(SecretText);
+        /// The file with the password, if it is not in the URL.
+        "password_file" password_file: Option<PathBuf> = None, Optional(PATH);
+        /// How the connection is encrypted. `verify-full` if not given, but `off` for a database on this
+        /// machine; a `sslmode` in the URL counts, too.
+        "tls" tls: Option<TlsMode> = None, Optional(Choice(TLS_MODES));
+        /// The PEM file with the authorities that the database's certificate is verified by; this machine's if
+        /// not given.
+        "tls_ca_file" tls_ca_file: Option<PathBuf> = None, Optional(PATH);
+        /// What this server is called in the database; the machine's name if not given.
+        "node_name" node_name: Option<String> = None, Optional(TEXT);
+        /// The most connections of this server to the database, but for one more for listening.
+        "connections" connections: u32 = 16, whole(2, 10_000);
+        /// How long a connection may take to be made.
+        "connect_timeout_seconds" connect_timeout: Duration = secs(5), seconds(0.1, 300.0);
+        /// How long a statement may take; after it a request is answered 503.
+        "statement_timeout_seconds" statement_timeout: Duration = secs(10), seconds(0.5, 600.0);
+        /// How long a server's part of the work waits for it when nothing is heard of it.
+        "lease_seconds" lease: Duration = secs(15), seconds(5.0, 600.0);
     }
 }
 

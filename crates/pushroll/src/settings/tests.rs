@@ -26,8 +26,10 @@ fn only_fault(file: &str, environment: &[(&str, &str)]) -> String {
 }
 
 fn embedded(settings: &Settings) -> &EmbeddedStore {
-    let Store::Embedded(store) = &settings.store;
-    store
+    match &settings.store {
+        Store::Embedded(store) => store,
+        Store::Postgres(_) => panic!("the embedded store is the default"),
+    }
 }
 
 #[test]
@@ -267,8 +269,12 @@ fn every_setting_is_described_once_and_its_default_reads_back() {
         }
         let table =
             if info.section.is_empty() { String::new() } else { format!("[{}]\n", info.section) };
-        let file = format!("{table}{} = {}\n", info.key, info.default);
-        assert_eq!(faults(&file, &[]), Vec::<String>::new(), "{file}");
+        let setting = format!("{} = {}\n", info.key, info.default);
+        let file = format!("{table}{setting}");
+        // A setting of the store belongs to one kind of it.
+        let of_cluster = CLUSTER.replace("[store]\n", &format!("[store]\n{setting}"));
+        let is_of_cluster = info.section == "store" && faults(&of_cluster, &[]).is_empty();
+        assert!(is_of_cluster || faults(&file, &[]).is_empty(), "{file}: {:?}", faults(&file, &[]));
     }
 }
 
@@ -298,4 +304,35 @@ fn every_setting_in_force_is_told_with_where_it_was_given_but_for_secrets() {
     assert_eq!(of("limits", "connections"), ("16384", None));
     assert_eq!(of("sealing", "key"), ("", None));
     assert_eq!(effective.len(), Settings::reference().len());
+}
+
+const CLUSTER: &str = "[store]\nkind = 'postgres'\nurl = 'postgres://me:hunter2@db/roll'\n\
+    [sealing]\nkey_file = 'the.key'\n[admin]\ntoken_file = 'the.token'\n";
+
+#[test]
+fn a_store_on_postgresql_needs_its_url_the_sealing_key_and_the_admin_token() {
+    let settings = parse(CLUSTER, &[]).unwrap();
+    let Store::Postgres(store) = &settings.store else { panic!("{:?}", settings.store) };
+    assert_eq!(store.lease, Duration::from_secs(15));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let fault = only_fault("[store]\nkind = 'postgres'\n", &[]);
+    assert!(fault.contains("store.url"), "{fault}");
+    let faults = faults("[store]\nkind = 'postgres'\nurl = 'postgres://db/roll'\n", &[]);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].contains("sealing.key_file"), "{faults:?}");
+    assert!(faults[1].contains("admin.token_file"), "{faults:?}");
+}
+
+#[test]
+fn settings_of_another_kind_of_store_are_refused() {
+    let fault = only_fault(&CLUSTER.replace("[store]\n", "[store]\npath = 'here'\n"), &[]);
+    assert!(fault.contains("store.path") && fault.contains("embedded"), "{fault}");
+    let fault = only_fault("", &[("PUSHROLL_STORE__CONNECTIONS", "9")]);
+    assert!(fault.contains("PUSHROLL_STORE__CONNECTIONS") && fault.contains("postgres"), "{fault}");
+}
+
+#[test]
+fn a_wrong_url_of_a_database_is_told_without_its_password() {
+    let fault = only_fault(&CLUSTER.replace("@db/roll", "@db:port/roll"), &[]);
+    assert!(fault.contains("store.url") && !fault.contains("hunter2"), "{fault}");
 }

@@ -91,7 +91,7 @@ fn arguments(name: &str) -> &'static [&'static str] {
         "next_due" => &[ID, "0::smallint"],
         "take_due" => &[NUMBERS, INTEGERS, ID, "0::smallint", "false", IDS, "8::bigint"],
         "callbacks" => &["-9::bigint", "999::bigint", NUMBERS, "8::bigint", "8::bigint"],
-        "devices_of_user" => &[ID, ID, ID, "8::bigint"],
+        "devices_of_app" | "devices_of_user" => &[ID, ID, ID, "8::bigint"],
         "registrations_of_user" => &[ID, ID, "0::bigint", "8::bigint"],
         "registration" => &[ID, ID, "0::bigint"],
         "shards_with_pending" => &[ID],

@@ -182,6 +182,14 @@ impl Store for Cluster {
         self.next().devices_of_user(app, user, page).await
     }
 
+    async fn devices_of_app(
+        &self,
+        app: AppId,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        self.next().devices_of_app(app, page).await
+    }
+
     async fn registrations_of_user(
         &self,
         app: AppId,

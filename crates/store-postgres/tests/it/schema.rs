@@ -101,6 +101,10 @@ async fn the_first_sealing_key_stays() {
     let place = Place::new(Kind::Plain).await;
     let store = place.open().await;
     assert_eq!(store.sealing_fingerprint().await.unwrap(), None);
-    assert_eq!(store.set_sealing_fingerprint(b"one").await.unwrap().unwrap(), b"one");
-    assert_eq!(store.set_sealing_fingerprint(b"two").await.unwrap().unwrap(), b"one");
+    let replace = async |old: Option<&[u8]>, new: &[u8]| {
+        store.replace_sealing_fingerprint(old, new).await.unwrap().unwrap()
+    };
+    assert_eq!(replace(None, b"one").await, b"one");
+    assert_eq!(replace(None, b"two").await, b"one", "another was first");
+    assert_eq!(replace(Some(b"one"), b"two one").await, b"two one");
 }

@@ -127,7 +127,8 @@ impl ServerArgs {
         if let Some(given) = self.given_token()? {
             return Ok((url, given, trust));
         }
-        let beside = settings.data_directory().join(admin_token::TOKEN_FILE);
+        let beside =
+            settings.data_directory().unwrap_or(Path::new("")).join(admin_token::TOKEN_FILE);
         let file = match &settings.admin_token {
             AdminTokenSource::Given(token) => return Ok((url, token.clone(), trust)),
             AdminTokenSource::File(file) => file.clone(),

@@ -35,7 +35,19 @@ pub struct Data {
 impl Data {
     /// Looks at everything, and changes nothing.
     pub fn look(settings: &Settings, findings: &mut Vec<Finding>) -> Self {
-        let Store::Embedded(store) = &settings.store;
+        let store = match &settings.store {
+            Store::Embedded(store) => store,
+            Store::Postgres(_) => {
+                let what = format!("everything is in {}", settings.store);
+                findings.push(
+                    Finding::fine("store", what)
+                        .to_do("The doctor does not look into it: /readyz of a server says whether it can be used."),
+                );
+                findings.push(of_admin_token(settings));
+                findings.push(of_open_files());
+                return Self { look: None, sealer: None };
+            }
+        };
         findings.push(of_directory(&store.path));
         findings.extend(of_disk(&store.path));
         let look = store_of(settings, store, findings);
@@ -217,7 +229,9 @@ fn of_admin_token(settings: &Settings) -> Finding {
     let file: PathBuf = match &settings.admin_token {
         AdminTokenSource::Given(_) => return Finding::fine(SUBJECT, "the settings give the token"),
         AdminTokenSource::File(file) => file.clone(),
-        AdminTokenSource::BesideTheData => settings.data_directory().join(TOKEN_FILE),
+        AdminTokenSource::BesideTheData => {
+            settings.data_directory().unwrap_or(Path::new("")).join(TOKEN_FILE)
+        }
     };
     match private_file::read(&file) {
         Ok(_) => match readable_by_others(&file) {

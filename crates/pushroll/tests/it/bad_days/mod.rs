@@ -7,11 +7,13 @@
 //!   its disk keeps.
 //!
 //! Random tests print their seed; `PUSHROLL_TEST_SEED` throws the same dice again.
-//! `PUSHROLL_TEST_KILLS` and `PUSHROLL_TEST_POWER_LOSSES` say how often.
+//! `PUSHROLL_TEST_KILLS` and `PUSHROLL_TEST_POWER_LOSSES` say how often, and
+//! `PUSHROLL_TEST_CLUSTER_REQUESTS` how much is asked of the cluster.
 
 mod admin;
 mod callbacks;
 mod caller;
+mod cluster;
 mod dice;
 mod disk;
 mod full_disk;

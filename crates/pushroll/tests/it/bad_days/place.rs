@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -110,8 +111,16 @@ impl Place {
 
     /// Writes the settings file; its path.
     pub fn settings_file(&self) -> PathBuf {
+        self.write_settings("pushroll.toml", &self.settings)
+    }
+
+    fn write_settings(
+        &self,
+        name: &str,
+        settings: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> PathBuf {
         let mut text = String::new();
-        for (table, settings) in &self.settings {
+        for (table, settings) in settings {
             if !table.is_empty() {
                 let _ = writeln!(text, "[{table}]");
             }
@@ -119,9 +128,38 @@ impl Place {
                 let _ = writeln!(text, "{key} = {value}");
             }
         }
-        let path = self.path("pushroll.toml");
+        let path = self.path(name);
         std::fs::write(&path, text).expect("a file");
         path
+    }
+
+    /// From the next start on, everything is kept in this database.
+    pub fn keep_in_postgres(&mut self, url: &str) {
+        self.settings.remove("store");
+        self.set("store.kind", quoted("postgres"));
+        self.set("store.url", quoted(url));
+    }
+
+    /// Runs a command of the program with the settings of this place, to its end.
+    pub async fn run(&self, command: &str) -> ExitStatus {
+        let mut program = program();
+        program.arg(command).arg("--config").arg(self.settings_file());
+        Process::start(&mut program, &self.output()).end_within(START_DEADLINE).await
+    }
+
+    /// Starts one of several servers with the settings of this place, and does not wait for anything.
+    pub fn launch_node(&self, name: &str, address: SocketAddr) -> Server {
+        let mut settings = self.settings.clone();
+        let mut set = |table: &str, key: &str, value: String| {
+            settings.entry(table.to_owned()).or_default().insert(key.to_owned(), value);
+        };
+        set("", "listen", quoted(&address.to_string()));
+        set("store", "node_name", quoted(name));
+        let mut command = program();
+        let file = self.write_settings(&format!("{name}.toml"), &settings);
+        command.arg("serve").arg("--config").arg(file);
+        let process = Process::start(&mut command, &self.path(&format!("{name}.output")));
+        Server { process, address }
     }
 
     /// Starts the program, and does not wait for anything.

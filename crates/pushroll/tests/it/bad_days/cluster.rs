@@ -1,0 +1,241 @@
+//! Three servers on one PostgreSQL: they are killed, one stands still for longer than its leases, and the database
+//! crashes. What any of them answered 202 is carried to its end, once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use pushroll_testkit::{Receiver, within};
+use pushroll_testkit_postgres::{Options, PostgresServer, Stop};
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::time::sleep;
+
+use super::admin::{Admin, App};
+use super::callbacks;
+use super::caller::Caller;
+use super::dice::Dice;
+use super::kills::prepare;
+use super::load::Load;
+use super::now::now;
+use super::place::{ADMIN_TOKEN, Place, Server, free_address};
+use super::settle;
+
+const NODES: usize = 3;
+/// Clients of each server.
+const CLIENTS: u64 = 3;
+const CALLBACKS_AT_ONCE: usize = 8;
+/// How long a server's part of the work waits for it.
+const LEASE: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(120);
+
+/// How many requests each server is asked for, from `PUSHROLL_TEST_CLUSTER_REQUESTS`. A request is 5 registrations on
+/// average.
+fn requests() -> usize {
+    let given = std::env::var("PUSHROLL_TEST_CLUSTER_REQUESTS").ok();
+    given.map_or(250, |text| text.parse().expect("PUSHROLL_TEST_CLUSTER_REQUESTS is a number"))
+}
+
+/// A database, and the place of the servers that share it.
+struct Cluster {
+    place: Place,
+    postgres: Arc<PostgresServer>,
+    database: String,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Cluster {
+    async fn new(durable: bool) -> Self {
+        let postgres =
+            blocking(move || Arc::new(PostgresServer::start(Options { durable, settings: &[] })))
+                .await;
+        let database = {
+            let postgres = Arc::clone(&postgres);
+            blocking(move || postgres.create_database()).await
+        };
+        let mut place = Place::new().await;
+        prepare(&mut place);
+        place.keep_in_postgres(&postgres.url(&database));
+        place.set("store.lease_seconds", LEASE.as_secs().to_string());
+        place.set("store.statement_timeout_seconds", "5");
+        let addresses = (0..NODES).map(|_| free_address()).collect();
+        Self { place, postgres, database, addresses }
+    }
+
+    fn launch(&self, node: usize) -> Server {
+        self.place.launch_node(&format!("node-{node}"), self.addresses[node])
+    }
+
+    async fn start(&self, node: usize) -> Server {
+        let mut server = self.launch(node);
+        server.ready().await;
+        server
+    }
+
+    async fn sql(&self, sql: &'static str) -> String {
+        let (postgres, database) = (Arc::clone(&self.postgres), self.database.clone());
+        blocking(move || postgres.psql(&database, sql)).await
+    }
+
+    async fn crash_database(&self) {
+        let postgres = Arc::clone(&self.postgres);
+        blocking(move || {
+            postgres.stop(Stop::Immediate);
+            postgres.boot();
+        })
+        .await;
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("it does not panic")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_on_postgresql_says_what_is_missing_before_it_starts() {
+    let cluster = Cluster::new(false).await;
+    let mut server = cluster.launch(0);
+    assert_eq!(server.end_within(LONG).await.code(), Some(74));
+    assert!(server.output().contains("pushroll migrate"), "{}", server.output());
+    assert!(cluster.place.run("migrate").await.success());
+    assert!(cluster.place.run("migrate").await.success(), "again");
+    let _server = cluster.start(0).await;
+
+    let other = "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=";
+    std::fs::write(cluster.place.path("key"), other).expect("a file of ours");
+    let mut second = cluster.launch(1);
+    assert_eq!(second.end_within(LONG).await.code(), Some(78));
+    assert!(second.output().contains("is not the sealing key"), "{}", second.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_configured_on_one_server_is_in_force_on_all() {
+    let cluster = Cluster::new(false).await;
+    assert!(cluster.place.run("migrate").await.success());
+    let mut servers = Vec::new();
+    for node in 0..NODES {
+        servers.push(cluster.start(node).await);
+    }
+    let app = Admin::of(cluster.addresses[0]).make_app(&cluster.place.simulator).await;
+    for address in &cluster.addresses {
+        // An unknown token is 400 here; one that is known and has no such registration, 200.
+        known(*address, &app).await;
+    }
+    let revoked = format!("/admin/v1/orgs/{}/apps/{}", app.org, app.id);
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let mut caller = Caller::of(cluster.addresses[1]);
+    let headers = [("authorization", bearer.as_str())];
+    let deleted = caller.send(Method::DELETE, &revoked, &headers, None).await.expect("an answer");
+    assert!(deleted.status.is_success(), "{deleted:?}");
+    for address in &cluster.addresses {
+        let mut caller = Caller::of(*address);
+        within(LONG, "the app is gone on every server", async || {
+            (status_of(&mut caller, &app).await == Some(400)).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn status_of(caller: &mut Caller, app: &App) -> Option<u16> {
+    let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices/status/", app.org);
+    let ids = ["00000000-0000-0000-0000-000000000000"];
+    let body = json!({"RegistrationRequestIds": ids, "MobileAppId": app.id, "ApiToken": app.token});
+    Some(caller.post(&path, &body).await.ok()?.status.as_u16())
+}
+
+/// Waits until a server knows an app.
+async fn known(address: SocketAddr, app: &App) {
+    let mut caller = Caller::of(address);
+    within(LONG, "the app is known on every server", async || {
+        (status_of(&mut caller, app).await == Some(200)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_die_and_a_database_that_crashes_lose_nothing_and_do_nothing_twice() {
+    let mut dice = Dice::thrown("cluster");
+    let cluster = Cluster::new(true).await;
+    assert!(cluster.place.run("migrate").await.success());
+    let mut servers = Vec::new();
+    for node in 0..NODES {
+        servers.push(cluster.start(node).await);
+    }
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/status/");
+    // Each server has clients with apps of their own; who works on what they ask is another matter.
+    let mut loads = Vec::new();
+    let mut clients = Vec::new();
+    for address in &cluster.addresses {
+        let mut admin = Admin::of(cluster.addresses[0]);
+        let app = admin.make_app(&cluster.place.simulator).await;
+        let other = admin.make_app_of(&app.org, &cluster.place.simulator).await;
+        known(*address, &app).await;
+        known(*address, &other).await;
+        let load = Load::new(*address, vec![app, other], Some(url.clone()));
+        clients.push(load.clients(CLIENTS, &mut dice));
+        loads.push(load);
+    }
+
+    let begun = Instant::now();
+    let mut died_at: Vec<OffsetDateTime> = Vec::new();
+    let rounds = 6;
+    for round in 0..rounds {
+        loads.iter().for_each(|load| load.room.add_permits(requests() / rounds));
+        sleep(Duration::from_millis(dice.below(1_500))).await;
+        match round {
+            2 => cluster.crash_database().await,
+            4 => {
+                // Others work on its shards meanwhile; then it goes on with what it had in hand.
+                servers[0].while_frozen(async || sleep(LEASE * 2).await).await;
+            }
+            _ => {
+                let node = dice.below(NODES as u64) as usize;
+                servers[node].kill();
+                died_at.push(now());
+                sleep(Duration::from_millis(dice.below(2_000))).await;
+                servers[node] = cluster.start(node).await;
+            }
+        }
+        died_at.push(now());
+    }
+    let started = now();
+    for (load, clients) in loads.iter().zip(clients) {
+        load.room.close();
+        clients.join_all().await;
+        assert!(load.answered.load(Ordering::Relaxed) > 0);
+    }
+
+    let mut came_to = (0, 0);
+    for (load, address) in loads.iter().zip(cluster.addresses.iter().rev()) {
+        let ledger = load.ledger.lock().clone();
+        let ended = match settle::hold_to(*address, &load.apps, &ledger).await {
+            Ok(ended) => ended,
+            Err(faults) => {
+                panic!("{} faults: {:#?}", faults.len(), &faults[..faults.len().min(20)])
+            }
+        };
+        let mut admin = Admin::of(*address);
+        let came = || callbacks::ids(&receiver);
+        let missing =
+            callbacks::never_made(came, started, &mut admin, &load.apps, &ledger, &ended).await;
+        // Those that were under way when their server died, or when the database did.
+        let most = died_at.len() * CALLBACKS_AT_ONCE * NODES;
+        assert!(missing.len() <= most, "{} callbacks are missing", missing.len());
+        let mut came = callbacks::by_id(receiver.received()).expect("no callback twice");
+        came.retain(|id, _| ended.contains_key(id));
+        let faults = callbacks::faults(&came, &ended, &load.apps, &ledger, &url);
+        assert!(faults.is_empty(), "{faults:#?}");
+        came_to = (came_to.0 + ended.len(), came_to.1 + missing.len());
+    }
+    assert_eq!(cluster.sql("select count(*) from pushroll.pending").await, "0");
+    assert_eq!(cluster.sql("select count(*) from pushroll.callback").await, "0");
+    eprintln!(
+        "{} registrations ended, {} callbacks were under way in a death; {:?} in all",
+        came_to.0,
+        came_to.1,
+        begun.elapsed()
+    );
+}
