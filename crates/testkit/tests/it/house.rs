@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 const EVERYTHING: &[&str] = &["*"];
 
 /// Libraries that only these crates of ours may use, outside of their tests.
-const CONFINED: [(&str, &[&str]); 6] = [
+const CONFINED: [(&str, &[&str]); 7] = [
     ("rocksdb", &["pushroll-store-embedded"]),
     ("tokio-postgres", &["pushroll-store-postgres"]),
     ("h2", &["pushroll-providers", "pushroll-simulator"]),

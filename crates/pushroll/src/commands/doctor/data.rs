@@ -39,10 +39,9 @@ impl Data {
             Store::Embedded(store) => store,
             Store::Postgres(_) => {
                 let what = format!("everything is in {}", settings.store);
-                findings.push(
-                    Finding::fine("store", what)
-                        .to_do("The doctor does not look into it: /readyz of a server says whether it can be used."),
-                );
+                let advice = "The doctor does not look into it: /readyz of a server says whether it \
+                              can be used.";
+                findings.push(Finding::unchecked("store", what).advise(advice));
                 findings.push(of_admin_token(settings));
                 findings.push(of_open_files());
                 return Self { look: None, sealer: None };

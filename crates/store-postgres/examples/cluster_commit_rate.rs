@@ -1,5 +1,5 @@
 //! Prints how many registrations a second the store on PostgreSQL accepts and finishes, beside a bare loop of the
-//! same function calls on one connection: `commit_rate [SECONDS]`. It starts a PostgreSQL of its own on this
+//! same function calls on one connection: `cluster_commit_rate [SECONDS]`. It starts a PostgreSQL of its own on this
 //! machine, with every commit on stable storage, and stops it.
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
