@@ -53,12 +53,14 @@ pub(super) fn store(kind: StoreKind, reader: &mut Reader) -> Store {
     }
 }
 
-/// Settings of another kind would do nothing, and whoever gave them expects something.
+/// Settings of another kind would do nothing, and whoever gave them expects something; but for the defaults, which
+/// `pushroll config show` writes out.
 fn refuse(describe: fn(&mut Vec<SettingInfo>), kind: &str, reader: &mut Reader) {
     let mut others = Vec::new();
     describe(&mut others);
-    for path in others.iter().map(SettingInfo::path) {
-        if reader.source(&path).is_some() {
+    for info in &others {
+        let path = info.path();
+        if reader.source(&path).is_some() && !reader.gives(&path, &info.default) {
             reader.fault(&path, format!("belongs to store.kind = \"{kind}\""));
         }
     }

@@ -128,6 +128,13 @@ impl Reader {
         Some(self.source_of(&value, path))
     }
 
+    /// Whether a setting was given this value, as it is written in a file.
+    pub fn gives(&self, path: &str, written: &str) -> bool {
+        let value = self.values.find_value(path).ok();
+        let value = value.and_then(|value| toml::Value::try_from(value).ok());
+        value.is_some_and(|value| value.to_string() == written)
+    }
+
     /// Notes a fault of a setting that was given, or of a default that does not go with the others.
     pub fn fault(&mut self, path: &str, message: String) {
         let source = self.source(path).unwrap_or_else(|| path.to_owned());
