@@ -15,11 +15,11 @@ use crate::faults::Fault;
 use crate::shared::Shared;
 
 /// There is new work in the shards that are named.
-pub(crate) const WORK: &str = "pushroll_work";
+pub(crate) const WORK: &str = "work_of_pushroll";
 /// Organizations, apps or tokens have changed.
-pub(crate) const CONFIGURATION: &str = "pushroll_configuration";
+pub(crate) const CONFIGURATION: &str = "configuration_of_pushroll";
 /// A shard has been let go.
-pub(crate) const LEASES: &str = "pushroll_leases";
+pub(crate) const LEASES: &str = "leases_of_pushroll";
 
 /// The least time between two announcements of a node.
 const ANNOUNCED_EVERY: Duration = Duration::from_millis(20);

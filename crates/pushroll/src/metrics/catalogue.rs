@@ -181,6 +181,16 @@ pub const ALL: &[Metric] = &[
         "How long a commit took to be written and synced",
     ),
     gauge("pushroll_store_commit_queue_items", &[], "Changes that wait for a commit"),
+    gauge(
+        "pushroll_store_shards_held",
+        &[],
+        "Shards that this server works on, with the cluster store",
+    ),
+    gauge(
+        "pushroll_store_nodes",
+        &[],
+        "Servers that are alive, this one among them, with the cluster store",
+    ),
     gauge("pushroll_store_callbacks_waiting", &[], "Callbacks that wait to be made"),
     counter(
         "pushroll_store_refused_total",
