@@ -106,15 +106,26 @@ pub(crate) struct Opened {
     pub(crate) is_new: bool,
 }
 
-/// Makes the data directory if need be and locks it; the lock lasts as long as the file is open.
-pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
+/// The lock of a data directory, for as long as this lives. It is let go by a word and not only by closing the
+/// file: a process that is being forked off holds the file too, until it runs its own program.
+pub(crate) struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing it lets go as well.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Makes the data directory if need be and locks it.
+pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     make_directory(path).map_err(io)?;
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(path.join(LOCK_FILE)).map_err(io)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(DirectoryLock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
@@ -124,7 +135,14 @@ pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
 #[must_use]
 pub fn is_in_use(path: &Path) -> bool {
     let file = OpenOptions::new().write(true).open(path.join(LOCK_FILE));
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    let Ok(file) = file else { return false };
+    match file.try_lock() {
+        Ok(()) => {
+            drop(DirectoryLock(file));
+            false
+        }
+        Err(fault) => matches!(fault, TryLockError::WouldBlock),
+    }
 }
 
 /// Makes a directory, and those above it, that is still there when the power goes: RocksDB syncs what is in

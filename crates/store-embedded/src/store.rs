@@ -1,6 +1,5 @@
 //! The store as the engine sees it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +21,7 @@ use tokio::task;
 use crate::apply::{self, AcceptItem, CleanUpItem, FinishItem, PostponeItem};
 use crate::backup;
 use crate::columns::{Column, Columns};
-use crate::engine::{self, OpenError};
+use crate::engine::{self, DirectoryLock, OpenError};
 use crate::group::Group;
 use crate::hands::{Hand, Hands, Place};
 use crate::health::{Health, fault_of, unavailable};
@@ -50,7 +49,7 @@ pub struct EmbeddedStore {
     writer: Mutex<Option<JoinHandle<()>>>,
     is_new: bool,
     /// Keeps other processes out until the store is closed, whoever still holds it.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 impl EmbeddedStore {

@@ -212,7 +212,11 @@ async fn a_shard_leaves_only_when_nothing_of_it_is_in_hand() {
     let place = Place::new(Kind::Plain).await;
     let one = Arc::new(place.open().await);
     let world = world_of(&one).await;
-    let batch = many(&world, 200);
+    // One for each of the 64 shards, whose number is the first 6 bits that an id carries.
+    let mut shards = HashSet::new();
+    let mut batch = many(&world, 2_000);
+    batch.retain(|one| shards.insert(one.id.shard_bits().expect("an id of ours") >> 6));
+    assert_eq!(shards.len(), 64);
     world.accept_all(&batch, true).await;
     let two = place.open().await;
     until("nothing more is taken of what leaves", || one.held_shards().len() == 32).await;
