@@ -18,6 +18,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
 
+/// Of store and bare loop in turns.
+const ROUNDS: u32 = 5;
+
 struct SystemClock;
 
 impl Clock for SystemClock {
@@ -61,10 +64,21 @@ impl Maker {
     }
 }
 
-async fn carry_through(store: &PostgresStore, maker: &Maker, size: usize) {
+/// Any node accepts; the one that works on it ends it.
+async fn carry_through(nodes: &[Arc<PostgresStore>], entry: usize, maker: &Maker, size: usize) {
     let batch: Vec<_> = (0..size).map(|_| maker.make()).collect();
     let accept = |one: &Arc<Registration>| Accept { registration: Arc::clone(one), taken: true };
-    store.accept(batch.iter().map(accept).collect()).await.expect("accept");
+    nodes[entry].accept(batch.iter().map(accept).collect()).await.expect("accept");
+    let mut shares: Vec<Vec<_>> = vec![Vec::new(); nodes.len()];
+    for registration in batch {
+        let worker = nodes.iter().position(|node| node.works_on(registration.id)).unwrap_or(entry);
+        shares[worker].push(registration);
+    }
+    let ends = nodes.iter().zip(shares).filter(|(_, share)| !share.is_empty());
+    futures_util::future::join_all(ends.map(|(node, share)| finish(node, share))).await;
+}
+
+async fn finish(store: &PostgresStore, batch: Vec<Arc<Registration>>) {
     let finish = |registration| Finish {
         registration,
         ending: Ending::Verified { environment: None, answer: None },
@@ -89,6 +103,10 @@ impl Bare {
     async fn connect(url: &str, shards: u32) -> Self {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
         tokio::spawn(connection);
+        let as_the_store =
+            "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+            set jit = off; set plan_cache_mode = force_generic_plan";
+        client.batch_execute(as_the_store).await.expect("settings");
         let accept = "select pushroll.accept_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let finish = "select pushroll.finish_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let accept = client.prepare(accept).await.expect("a statement");
@@ -137,9 +155,7 @@ impl Bare {
     }
 }
 
-async fn bare(url: &str, shards: u32, size: usize, span: Duration) -> f64 {
-    let mut bare = Bare::connect(url, shards).await;
-    bare.carry_through(size).await;
+async fn bare(bare: &mut Bare, size: usize, span: Duration) -> f64 {
     let (began, mut done) = (Instant::now(), 0_usize);
     while began.elapsed() < span {
         bare.carry_through(size).await;
@@ -148,17 +164,22 @@ async fn bare(url: &str, shards: u32, size: usize, span: Duration) -> f64 {
     done as f64 / began.elapsed().as_secs_f64()
 }
 
-async fn stored(stores: &[Arc<PostgresStore>], tasks: usize, size: usize, span: Duration) -> f64 {
-    let maker = Arc::new(Maker::default());
+async fn stored(
+    stores: &[Arc<PostgresStore>],
+    maker: &Arc<Maker>,
+    tasks: usize,
+    size: usize,
+    span: Duration,
+) -> f64 {
     let began = Instant::now();
     let done = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..tasks)
         .map(|task| {
-            let store = Arc::clone(&stores[task % stores.len()]);
-            let (maker, done) = (Arc::clone(&maker), Arc::clone(&done));
+            let nodes = stores.to_vec();
+            let (maker, done) = (Arc::clone(maker), Arc::clone(&done));
             tokio::spawn(async move {
                 while began.elapsed() < span {
-                    carry_through(&store, &maker, size).await;
+                    carry_through(&nodes, task % nodes.len(), &maker, size).await;
                     done.fetch_add(size as u64, Ordering::Relaxed);
                 }
             })
@@ -181,6 +202,17 @@ async fn nodes(server: &PostgresServer, shards: u32, count: usize) -> Vec<Arc<Po
         let opened = PostgresStore::open(settings.clone(), Arc::new(SystemClock), node).await;
         nodes.push(Arc::new(opened.expect("the store opens")));
     }
+    // Until they share the shards, all of which somebody works on.
+    let maker = Maker::default();
+    let probes: Vec<_> = (0..500).map(|_| maker.make().id).collect();
+    let shared = |node: &Arc<PostgresStore>| {
+        let held = probes.iter().filter(|id| node.works_on(**id)).count();
+        held * count * 2 > probes.len()
+    };
+    let worked_on = |id: &_| nodes.iter().any(|node| node.works_on(*id));
+    while !(nodes.iter().all(shared) && probes.iter().all(worked_on)) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     nodes
 }
 
@@ -191,26 +223,46 @@ async fn main() {
     let settings = &[("shared_buffers", "512MB"), ("max_wal_size", "4GB")];
     let server = PostgresServer::start(Options { durable: true, settings });
     println!("{:44} {:>8} {:>8} {:>6}", "", "store", "bare", "ratio");
-    for size in [10, 100, 1_000] {
+    let sizes: &[usize] = if std::env::args().nth(2).is_some() { &[] } else { &[10, 100, 1_000] };
+    for &size in sizes {
         let store = nodes(&server, 64, 1).await;
         let database = server.create_database();
         let bare_settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
         let migration = Migration { shards: Some(64), citus: false };
         migrate(&bare_settings, migration).await.expect("a schema");
-        let bare = bare(&server.url(&database), 64, size, span).await;
-        let rate = stored(&store, 1, size, span).await;
+        let mut calls = Bare::connect(&server.url(&database), 64).await;
+        let maker = Arc::default();
+        let (mut of_bare, mut of_store) = (0.0, 0.0);
+        // In turns, since the machine's speed changes from second to second.
+        for _ in 0..ROUNDS {
+            of_bare += bare(&mut calls, size, span / ROUNDS).await;
+            of_store += stored(&store, &maker, 1, size, span / ROUNDS).await;
+        }
+        let (bare, rate) = (of_bare / f64::from(ROUNDS), of_store / f64::from(ROUNDS));
         let what = format!("one caller, slices of {size}, 64 shards");
         println!("{what:44} {rate:8.0} {bare:8.0} {:6.2}", rate / bare);
         store[0].close().await;
     }
+    // Shards, nodes, callers, slices; beside the same callers and slices on one node and one shard.
+    let crowds = [
+        (1, 1, 64, 1),
+        (64, 1, 64, 1),
+        (64, 3, 64, 1),
+        (1, 1, 192, 1),
+        (64, 1, 192, 1),
+        (64, 3, 192, 1),
+        (1, 1, 12, 100),
+        (64, 1, 12, 100),
+        (64, 3, 12, 100),
+    ];
     let mut of_one = 0.0;
-    for (shards, count) in [(1, 1), (64, 1), (64, 3)] {
+    for (shards, count, callers, size) in crowds {
         let stores = nodes(&server, shards, count).await;
-        let rate = stored(&stores, 64, 1, span).await;
+        let rate = stored(&stores, &Arc::default(), callers, size, span).await;
         if count == 1 && shards == 1 {
             of_one = rate;
         }
-        let what = format!("64 callers, one at a time, {shards} shards, {count} nodes");
+        let what = format!("{callers} callers, slices of {size}, {shards} shards, {count} nodes");
         println!("{what:44} {rate:8.0} {:>8} {:6.2}", "", rate / of_one);
         for store in stores {
             store.close().await;

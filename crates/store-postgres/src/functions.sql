@@ -119,7 +119,7 @@ begin
   set ended_at = excluded.ended_at, tracked = excluded.tracked, code = excluded.code,
     document = excluded.document;
 
-  if exists (select from unnest(hosts) as h(host) where h.host is not null) then
+  if cardinality(array_remove(hosts, null)) > 0 then
     insert into pushroll.callback (shard, id, app, host, code, ended_at, document)
     select $SHARD$, r.id, r.app, r.host, r.code % 6, r.ended_at, r.document
     from unnest($SHARDS$ids, apps, hosts, ended_ats, callback_documents, codes)

@@ -54,9 +54,7 @@ pub(crate) enum Target {
 /// How calls of a kind share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sharing {
-    /// Into how many parts the shards are divided that gather apart; 1 where a slice has to be one transaction.
-    pub(crate) parts: i16,
-    /// How many calls of a part may be under way at once.
+    /// How many calls of a part may be under way at once, where all shards are one part.
     pub(crate) at_once: usize,
     /// The most rows in a call, unless a single slice has more.
     pub(crate) most_rows: usize,
@@ -139,7 +137,7 @@ impl<I: Intention> Gatherer<I> {
     }
 
     fn part_of(&self, shard: i16) -> i16 {
-        if self.0.shards.distributed { shard } else { shard % self.0.sharing.parts }
+        if self.0.shards.distributed { shard } else { 0 }
     }
 
     fn hand_over(
@@ -185,6 +183,8 @@ impl<I: Intention> Turn<I> {
     /// Makes calls until nothing is left to ask for.
     async fn work(self) {
         loop {
+            // Those who were answered just now, and ask again at once, are in the next call and not in the one after.
+            tokio::task::yield_now().await;
             let slices = self.gathered();
             if slices.is_empty() {
                 return;

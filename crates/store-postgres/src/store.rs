@@ -129,33 +129,23 @@ impl PostgresStore {
         let (calls, workers) = (TaskTracker::new(), TaskTracker::new());
         let items = usize::try_from(db.settings.commit_queue_items).unwrap_or(usize::MAX);
         let most_rows = usize::try_from(db.settings.commit_max_items).unwrap_or(usize::MAX);
-        let whole = |at_once| Sharing { parts: 1, at_once, most_rows };
-        // Ends wait for the locks of their shards, so those of one shard are under way once only.
-        let apart = |parts| Sharing { parts, at_once: 1, most_rows };
+        // One call of a kind that writes is under way: a second would only make the groups smaller, and of a small
+        // group most of the cost is the call's. The more so with several nodes, whose calls overlap anyway.
+        let one = Sharing { at_once: 1, most_rows };
+        let two = Sharing { at_once: 2, most_rows };
+        let of = &statements;
         let store = Self {
-            accept: Gatherer::new(AcceptCall(statements.clone()), &db, shards, whole(2), &calls),
-            postpone: Gatherer::new(
-                PostponeCall(statements.clone()),
-                &db,
-                shards,
-                apart(1),
-                &calls,
-            ),
-            finish: Gatherer::new(FinishCall(statements.clone()), &db, shards, apart(2), &calls),
-            clean_up: Gatherer::new(CleanUpCall(statements.clone()), &db, shards, whole(1), &calls),
-            end_deliveries: Gatherer::new(
-                EndDeliveriesCall(statements.clone()),
-                &db,
-                shards,
-                apart(1),
-                &calls,
-            ),
-            add_hints: Gatherer::new(HintCall(statements.clone()), &db, shards, apart(1), &calls),
+            accept: Gatherer::new(AcceptCall(of.clone()), &db, shards, one, &calls),
+            postpone: Gatherer::new(PostponeCall(of.clone()), &db, shards, one, &calls),
+            finish: Gatherer::new(FinishCall(of.clone()), &db, shards, one, &calls),
+            clean_up: Gatherer::new(CleanUpCall(of.clone()), &db, shards, one, &calls),
+            end_deliveries: Gatherer::new(EndDeliveriesCall(of.clone()), &db, shards, one, &calls),
+            add_hints: Gatherer::new(HintCall(of.clone()), &db, shards, one, &calls),
             standings: Gatherer::new(
-                StandingsCall { statements, clock },
+                StandingsCall { statements: of.clone(), clock },
                 &db,
                 shards,
-                whole(2),
+                two,
                 &calls,
             ),
             room: Arc::new(Semaphore::new(items.clamp(1, Semaphore::MAX_PERMITS))),
