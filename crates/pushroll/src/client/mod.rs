@@ -8,7 +8,7 @@ mod trust;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
@@ -117,7 +117,28 @@ impl Client {
         headers: &[(&'static str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, ClientFault> {
-        let request = self.request(method, path, headers, body)?;
+        let json = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+        let request = self.request(method, path, headers, json)?;
+        self.send(request).await
+    }
+
+    /// A `POST` to the address itself of what is no JSON, and its answer whatever it says. The caller limits the
+    /// time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post_bytes(
+        &mut self,
+        content_type: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, ClientFault> {
+        let mut request = self.request(Method::POST, "", &[], Some((content_type, body)))?;
+        request.headers_mut().extend(headers.iter().cloned());
+        self.exchange(request).await
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, ClientFault> {
         let asked = timeout(ANSWER_WITHIN, self.exchange(request));
         match asked.await {
             Ok(answered) => answered,
@@ -133,22 +154,22 @@ impl Client {
         method: Method,
         path: &str,
         headers: &[(&'static str, &str)],
-        body: Option<&Value>,
+        body: Option<(&str, Bytes)>,
     ) -> Result<Request<Full<Bytes>>, ClientFault> {
-        let bytes = body.map(Value::to_string).unwrap_or_default();
         let path = format!("{}{path}", self.target.url.path().trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(HOST, self.target.authority.as_str());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((content_type, _)) = &body {
+            request = request.header(CONTENT_TYPE, *content_type);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(bytes)));
+        let bytes = body.map(|(_, bytes)| bytes).unwrap_or_default();
+        let request = request.body(Full::new(bytes));
         request.map_err(|cause| ClientFault::Url {
             url: self.target.url.to_string(),
             cause: cause.to_string(),
