@@ -30,6 +30,7 @@ const MOST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Client {
     target: Target,
     authorization: Option<HeaderValue>,
+    answer_within: Duration,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -59,8 +60,14 @@ impl Client {
         Ok(Self {
             target: Target::new(url, trust)?,
             authorization: authorization.transpose()?,
+            answer_within: ANSWER_WITHIN,
             connection: None,
         })
+    }
+
+    /// Waits so long for an answer from now on.
+    pub fn wait_for_answers(&mut self, within: Duration) {
+        self.answer_within = within;
     }
 
     /// The server's address.
@@ -139,12 +146,13 @@ impl Client {
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, ClientFault> {
-        let asked = timeout(ANSWER_WITHIN, self.exchange(request));
+        let within = self.answer_within;
+        let asked = timeout(within, self.exchange(request));
         match asked.await {
             Ok(answered) => answered,
             Err(_) => Err(ClientFault::Lost {
                 url: self.target.url.clone(),
-                cause: format!("no answer within {} seconds", ANSWER_WITHIN.as_secs()),
+                cause: format!("no answer within {} seconds", within.as_secs()),
             }),
         }
     }
