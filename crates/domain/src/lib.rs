@@ -24,6 +24,7 @@ mod registration;
 mod retry_after;
 mod secret;
 mod time;
+mod traces;
 mod user;
 mod verdict;
 
@@ -65,6 +66,9 @@ pub use registration::{
 pub use retry_after::retry_after;
 pub use secret::{ApiToken, ApiTokenFault, Sealed, Secret, TokenHash};
 pub use time::Timestamp;
+pub use traces::{
+    CallersTrace, Details, EndedSpan, Span, SpanContext, SpanKind, SpanSink, SpanValue, Tracer,
+};
 pub use user::{UserId, UserIdFault, UserKey};
 pub use verdict::{
     BusyScope, DryRunReport, Provider, ProviderAnswer, Step, Verdict, after_dry_run,

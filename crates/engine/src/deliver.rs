@@ -12,7 +12,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pushroll_domain::{
     Callback, CallbackAnswer, CallbackReport, CallbackResult, CallerHeaders, Delivery, DeliveryEnd,
-    DeliveryRoom, FailureReason, HostKey, Outcome, SealContext, Secret, StoreError, Timestamp,
+    DeliveryRoom, FailureReason, HostKey, Outcome, SealContext, Secret, Span, SpanKind, StoreError,
+    Timestamp,
 };
 use tokio::sync::Notify;
 use tracing::{debug, error, warn};
@@ -28,6 +29,8 @@ const LOOK_EVERY_WHEN_CORRUPT: Duration = Duration::from_secs(10);
 const BEGUN_AT_ONCE: usize = 128;
 /// How often the end of a delivery is offered to a store that can't take it.
 const END_TRIES: u32 = 5;
+/// The header by which the receiver's spans join the trace (W3C Trace Context), unless the caller set it.
+const TRACE_PARENT: &str = "traceparent";
 
 /// The deliveries under way, and the worker's alarm clock.
 #[derive(Default)]
@@ -144,7 +147,8 @@ impl Service {
 
     async fn deliver_one(self, delivery: Arc<Delivery>) {
         let at = self.clock.now();
-        let answer = match self.open(&delivery) {
+        let mut span = self.begin_attempt(&delivery);
+        let answer = match self.open(&delivery, &span) {
             Ok(callback) => self.callbacks.send(callback).await,
             Err(reason) => {
                 let result = CallbackResult::Failed { reason };
@@ -155,11 +159,37 @@ impl Service {
         let now = self.clock.now();
         let retry_at = self.next_attempt(&delivery, &answer, now);
         note(&delivery, &answer.result, retry_at.is_some());
+        tell_result(&mut span, &answer.result);
+        if retry_at.is_some() {
+            self.traced.keep(delivery.id, span.context());
+        }
+        drop(span);
         let report = CallbackReport { result: answer.result, at, took: now.since(at) };
         let end = DeliveryEnd { delivery: Arc::clone(&delivery), report, retry_at };
         self.end_delivery(end).await;
         self.deliveries.end(&delivery);
         self.deliveries.wake();
+    }
+
+    /// The span of an attempt: a part of the trace that led to it, or one of its own if that was some time ago.
+    fn begin_attempt(&self, delivery: &Delivery) -> Span {
+        if !self.tracer.is_on() {
+            return Span::none();
+        }
+        let before = self.traced.take(delivery.id);
+        let mut span = match before {
+            Some(before) if delivery.attempt <= 1 => {
+                self.tracer.part_of(Some(before), "callback", SpanKind::Client)
+            }
+            before => self.tracer.later(before, "callback", SpanKind::Client),
+        };
+        span.tell(|details| {
+            details.set("pushroll.registration.id", delivery.id.to_string());
+            details.set("pushroll.app.id", delivery.app.to_string());
+            details.set("pushroll.outcome", delivery.outcome.name());
+            details.set("pushroll.callback.attempt", u64::from(delivery.attempt));
+        });
+        span
     }
 
     /// When the app wants it tried again.
@@ -186,8 +216,8 @@ impl Service {
     }
 
     /// Opens what is sealed.
-    fn open(&self, delivery: &Delivery) -> Result<Callback, String> {
-        let headers = match &delivery.order.headers {
+    fn open(&self, delivery: &Delivery, span: &Span) -> Result<Callback, String> {
+        let mut headers = match &delivery.order.headers {
             None => Vec::new(),
             Some(sealed) => {
                 let field = CALLBACK_HEADERS;
@@ -199,6 +229,12 @@ impl Service {
                     .into_headers()
             }
         };
+        if let Some(context) = span.context()
+            && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(TRACE_PARENT))
+        {
+            let value = Secret::new(context.traceparent().into_bytes());
+            headers.push((TRACE_PARENT.to_owned(), value));
+        }
         Ok(Callback {
             id: delivery.id,
             url: delivery.order.url.clone(),
@@ -236,6 +272,22 @@ impl Service {
             }
         }
     }
+}
+
+/// Tells the trace what became of an attempt. Why one failed may name the receiver, which is the log's.
+fn tell_result(span: &mut Span, result: &CallbackResult) {
+    span.tell(|details| match result {
+        CallbackResult::Delivered { status } => {
+            details.set("http.response.status_code", u64::from(*status));
+        }
+        CallbackResult::Answered { status } => {
+            details.set("http.response.status_code", u64::from(*status));
+            details.fail("not taken");
+        }
+        CallbackResult::Failed { .. } | CallbackResult::Attempted => {
+            details.fail("no answer");
+        }
+    });
 }
 
 /// Tells metrics and the log what became of an attempt.

@@ -19,6 +19,7 @@ mod service;
 mod settings;
 mod sweep;
 mod symptom;
+mod traced;
 mod verify;
 mod webhook_secret;
 

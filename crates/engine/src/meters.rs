@@ -107,7 +107,8 @@ impl LaneMeters {
     }
 }
 
-const fn verdict_name(verdict: &Verdict) -> &'static str {
+/// A verdict's name in metrics and traces.
+pub(crate) const fn verdict_name(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Accepted => "accepted",
         Verdict::TokenRejected => "token_rejected",

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use pushroll_domain::{
     Accept, ApiToken, AppId, Authorization, CallbackOrder, CallerHeaders, ClaimedToken,
-    DeviceToken, HostKey, OrgId, Platform, Registration, RegistrationId, SealContext, StoreError,
-    TokenId, Tries, Unknown, UserId, callback_signature,
+    DeviceToken, HostKey, OrgId, Platform, Registration, RegistrationId, SealContext, Span,
+    SpanContext, SpanKind, StoreError, TokenId, Tries, Unknown, UserId, callback_signature,
 };
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::limits::{LimitName, Source, Throttled};
 use crate::service::Service;
-use crate::verify::Hold;
+use crate::verify::{CameFrom, Hold};
 
 /// The field name that sealed callback headers are bound to.
 pub(crate) const CALLBACK_HEADERS: &str = "callback-headers";
@@ -38,6 +38,8 @@ pub struct RegisterOptions {
     pub tracked: bool,
     /// Whom to tell.
     pub callback: Option<RequestedCallback>,
+    /// The span of the request, if there is one.
+    pub span: Option<SpanContext>,
 }
 
 /// A callback that a request asks for. Its URL has been checked.
@@ -148,7 +150,7 @@ impl Service {
             self.meters.unauthorized.increment(bad);
         }
         if !batch.is_empty() {
-            self.accept(batch).await?;
+            self.accept(batch, options.span).await?;
         }
         Ok(ids)
     }
@@ -227,8 +229,17 @@ impl Service {
 
     /// Commits, and hands what there is room for to verification. That runs as a task of its own: a
     /// caller that hangs up must not leave a registration in nobody's hands.
-    async fn accept(&self, batch: Vec<Registration>) -> Result<(), RegisterError> {
+    async fn accept(
+        &self,
+        batch: Vec<Registration>,
+        request: Option<SpanContext>,
+    ) -> Result<(), RegisterError> {
         let count = batch.len() as u64;
+        let mut span = self.tracer.part_of(request, "accept", SpanKind::Internal);
+        span.tell(|details| {
+            details.set("pushroll.app.id", batch[0].app.to_string());
+            details.set("pushroll.registrations", count);
+        });
         let mut taken: Vec<(Arc<Registration>, Hold)> = Vec::with_capacity(batch.len());
         let accepts = batch
             .into_iter()
@@ -239,6 +250,9 @@ impl Service {
                 } else {
                     None
                 };
+                if hold.is_none() {
+                    self.traced.keep(registration.id, request);
+                }
                 let accept =
                     Accept { registration: Arc::clone(&registration), taken: hold.is_some() };
                 taken.extend(hold.map(|hold| (registration, hold)));
@@ -246,18 +260,22 @@ impl Service {
             })
             .collect();
         let result = if taken.is_empty() {
-            self.store.accept(accepts).await
+            let result = self.store.accept(accepts).await;
+            end_accept(span, &result);
+            result
         } else {
             let service = self.clone();
             let (tell, committed) = oneshot::channel();
             self.tasks.spawn(async move {
                 let result = service.store.accept(accepts).await;
+                end_accept(span, &result);
                 let mut first = None;
                 if result.is_ok() {
+                    let from = CameFrom::Request(request);
                     let mut taken = taken.into_iter();
-                    first = taken.next().map(|(one, hold)| service.carrying_on(one, hold));
+                    first = taken.next().map(|(one, hold)| service.carrying_on(one, hold, from));
                     for (registration, hold) in taken {
-                        service.carry_on(registration, hold);
+                        service.carry_on(registration, hold, from);
                     }
                 }
                 // He may have hung up.
@@ -276,4 +294,13 @@ impl Service {
         self.meters.accepted.increment(count);
         Ok(())
     }
+}
+
+/// The commit is over.
+fn end_accept(mut span: Span, result: &Result<(), StoreError>) {
+    span.tell(|details| {
+        if let Err(cause) = result {
+            details.fail(cause.to_string());
+        }
+    });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pushroll_domain::{
     CallbackSender, Clock, Directory, IdSequence, Providers, Random, RunId, Sealer, Store,
-    StoreError, Timestamp,
+    StoreError, Timestamp, Tracer,
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::deliver::Deliveries;
 use crate::limits::{Limits, Source, Throttled};
 use crate::meters::Meters;
 use crate::settings::EngineSettings;
+use crate::traced::Traced;
 use crate::verify::Verification;
 
 /// The wait before a changed configuration that could not be read is read again.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The limits.
     pub settings: EngineSettings,
+    /// Who records what is done for a request.
+    pub tracer: Tracer,
 }
 
 /// The service: cheap to clone, one for the process.
@@ -54,6 +57,9 @@ pub struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) settings: EngineSettings,
+    pub(crate) tracer: Tracer,
+    /// The spans that led to what is not in hand now.
+    pub(crate) traced: Traced,
     pub(crate) ids: IdSequence,
     pub(crate) run: RunId,
     pub(crate) limits: Limits,
@@ -102,6 +108,8 @@ impl Service {
             clock: parts.clock,
             random: parts.random,
             settings: parts.settings,
+            tracer: parts.tracer,
+            traced: Traced::default(),
         }));
         service.spawn_worker("verification", service.clone().hand_out());
         service.spawn_worker("deliveries", service.clone().deliver());
@@ -149,6 +157,12 @@ impl Service {
     async fn reload_alone(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changes.lock().await;
         self.reload().await
+    }
+
+    /// Who records what is done for a request.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// Counts a request whose token is not good.

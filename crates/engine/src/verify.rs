@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use pushroll_domain::{ClaimedToken, Lane, Registration};
+use pushroll_domain::{ClaimedToken, Lane, Registration, SpanContext};
 use tokio::sync::Notify;
 
 use crate::settings::VerificationLimits;
@@ -44,6 +44,15 @@ fn may_be_verified(registration: &Registration) -> bool {
         ClaimedToken::Present(_) => registration.authorized_by.is_some(),
         ClaimedToken::TooLong { .. } => false,
     }
+}
+
+/// Where a registration that is carried on came from.
+#[derive(Clone, Copy)]
+pub(crate) enum CameFrom {
+    /// From the request that brought it, whose span this is.
+    Request(Option<SpanContext>),
+    /// From the store.
+    Store,
 }
 
 /// A registration's place in memory. Dropping it makes room.

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
-use pushroll_domain::{OrgId, Outcome, RegistrationId, Status};
+use pushroll_domain::{OrgId, Outcome, RegistrationId, SpanContext, Status};
 use pushroll_engine::{Service, Source};
 
 use crate::content_type;
@@ -36,6 +36,8 @@ pub(crate) struct Call<'r> {
     pub(crate) body: Bytes,
     /// Where it comes from.
     pub(crate) source: Source,
+    /// Its span, if it is traced.
+    pub(crate) span: Option<SpanContext>,
 }
 
 /// Answers a request.
@@ -68,7 +70,8 @@ async fn register(
     many: Many,
     mut faults: Faults,
 ) -> Result<Reply, Problem> {
-    let options = headers::read(&call.head.headers, callbacks, &mut faults);
+    let mut options = headers::read(&call.head.headers, callbacks, &mut faults);
+    options.span = call.span;
     let items = json::read(&call.body, many, &items::REGISTRATION, &mut faults);
     let Some(org) = org.filter(|_| faults.is_empty()) else { return Err(faults.into_problem()) };
     let is_batch = many != Many::One;

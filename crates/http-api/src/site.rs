@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, HeaderName};
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pushroll_domain::{BackUp, CallbackSender, TokenHash};
+use pushroll_domain::{BackUp, CallbackSender, CallersTrace, Span, SpanContext, TokenHash};
 use pushroll_engine::{Service, Source};
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -25,6 +25,9 @@ use crate::route::{Route, Step};
 use crate::serve::Busy;
 use crate::settings::HttpSettings;
 use crate::{admin, compatible, meters, operations, source};
+
+/// The header by which a caller's trace goes on here (W3C Trace Context).
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Makes the text of `/metrics`.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
@@ -127,7 +130,9 @@ impl Server {
         let route = Route::of(head.uri.path());
         let received = incoming.size_hint().lower();
         let body = RequestBody::new(&head, incoming, busy);
-        let answered = AssertUnwindSafe(self.route(route, peer, &head, body)).catch_unwind().await;
+        let mut span = self.begin_span(route, &head);
+        let answering = self.route(route, peer, &head, body, span.context());
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
         let mut reply = match answered {
             Ok(Ok(reply)) => reply,
             Ok(Err(problem)) => problem.into_reply(),
@@ -145,6 +150,12 @@ impl Server {
         let (name, status, took) = (route.name(), reply.status(), began.elapsed());
         let sent = reply.body().size_hint().lower();
         self.meters.count(name, status, took, received, sent);
+        span.tell(|details| {
+            details.set("http.response.status_code", u64::from(status.as_u16()));
+            if status.is_server_error() {
+                details.fail(status.canonical_reason().unwrap_or_default());
+            }
+        });
         debug!(
             route = name.label(),
             method = %head.method,
@@ -155,16 +166,37 @@ impl Server {
         reply
     }
 
+    /// The span of a request. Probes and metrics are asked for without end and are none.
+    fn begin_span(&self, route: Route<'_>, head: &Parts) -> Span {
+        let tracer = self.site.service.tracer();
+        if !tracer.is_on() {
+            return Span::none();
+        }
+        let name = match route {
+            Route::Compatible { .. } | Route::Admin(_) => route.name().label(),
+            Route::Health | Route::Ready | Route::Metrics | Route::Nothing => return Span::none(),
+        };
+        let callers = head.headers.get(TRACE_PARENT).and_then(|header| header.to_str().ok());
+        let mut span = tracer.request(name, callers.and_then(CallersTrace::parse));
+        span.tell(|details| {
+            details.set("http.route", name);
+            details.set("http.request.method", method(&head.method));
+        });
+        span
+    }
+
     async fn route(
         &self,
         route: Route<'_>,
         peer: SocketAddr,
         head: &Parts,
         body: RequestBody,
+        span: Option<SpanContext>,
     ) -> Result<Reply, Problem> {
         let answered = match (route, &self.site.public, &self.site.operator) {
             (Route::Compatible { org, step }, Some(public), _) => {
-                return self.compatible(public, org, step, peer, head, body).await;
+                let place = CompatiblePath { org, step };
+                return self.compatible(public, place, peer, head, body, span).await;
             }
             (Route::Admin(path), _, Some(operator)) => {
                 // Boxed: what administration needs is not to weigh on every registration.
@@ -189,11 +221,11 @@ impl Server {
     async fn compatible(
         &self,
         public: &PublicRoutes,
-        org: &str,
-        step: Step,
+        CompatiblePath { org, step }: CompatiblePath<'_>,
         peer: SocketAddr,
         head: &Parts,
         body: RequestBody,
+        span: Option<SpanContext>,
     ) -> Result<Reply, Problem> {
         if head.method != Method::POST {
             body.refuse(&self.settings);
@@ -202,7 +234,8 @@ impl Server {
         let received = body.receive(&self.settings, &self.body_memory).await?;
         let _place = self.place()?;
         let source = self.source(peer, head);
-        let call = compatible::Call { org, step, head, body: received.bytes.clone(), source };
+        let body = received.bytes.clone();
+        let call = compatible::Call { org, step, head, body, source, span };
         compatible::answer(&self.site.service, &public.callbacks, call).await
     }
 
@@ -247,6 +280,18 @@ impl Server {
     fn source(&self, peer: SocketAddr, head: &Parts) -> Source {
         source::of(peer.ip(), &head.headers, &self.settings.trusted_proxies)
     }
+}
+
+/// Where in the device registration API a request goes.
+struct CompatiblePath<'p> {
+    org: &'p str,
+    step: Step,
+}
+
+/// A method's name; callers may make up methods.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
 fn get(head: &Parts) -> Result<(), Problem> {

@@ -17,4 +17,5 @@ pub mod server;
 pub mod settings;
 pub mod times;
 pub mod tls;
+pub mod traces;
 pub mod trial;

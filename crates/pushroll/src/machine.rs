@@ -20,6 +20,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// The time of day of this machine in nanoseconds since 1970, for measuring spans of traces.
+#[allow(clippy::disallowed_methods, reason = "nothing is decided by it")]
+pub fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// AWS-LC's random numbers, which are fit for keys and tokens, drawn in larger pieces: most are asked
 /// for by eight bytes, and each drawing has its price.
 #[derive(Debug, Clone, Copy, Default)]

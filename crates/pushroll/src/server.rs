@@ -31,6 +31,7 @@ use crate::machine::{SystemClock, SystemRandom};
 use crate::metrics;
 use crate::settings::{Settings, SiblingSettings};
 use crate::tls::KeptTls;
+use crate::traces::{self, Export};
 
 pub use start_error::StartError;
 use store::Opened;
@@ -77,6 +78,7 @@ pub struct Server {
     providers: Arc<ProviderClients>,
     http: JoinHandle<()>,
     gauges: JoinHandle<()>,
+    traces: Option<Export>,
     stop: CancellationToken,
     deadline: Duration,
 }
@@ -106,6 +108,8 @@ impl Server {
             None => None,
         };
 
+        let (tracer, traces) = traces::start(&settings.traces, Arc::clone(&machine.random))?;
+
         let Opened { store, sealer, backup } = store::open(&settings, &machine).await?;
         let data = settings.data_directory();
         let admin_token = admin_token::obtain(&settings.admin_token, data, &*machine.random);
@@ -124,6 +128,7 @@ impl Server {
             clock: Arc::clone(&machine.clock),
             random: Arc::clone(&machine.random),
             settings: engine,
+            tracer,
         })
         .await?;
 
@@ -160,6 +165,7 @@ impl Server {
             gauges: tokio::spawn(async {
                 tokio::join!(gauges, certificates);
             }),
+            traces,
             stop,
             deadline: settings.shutdown.deadline,
         })
@@ -219,6 +225,10 @@ impl Server {
         if tokio::time::timeout(left.max(MOMENT), self.providers.close()).await.is_err() {
             debug!("some connections to providers did not close in time");
         }
+        if let Some(traces) = self.traces {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            traces.close(left.clamp(MOMENT, LAST_TRACES_WITHIN)).await;
+        }
         info!("stopped");
     }
 }
@@ -234,6 +244,8 @@ fn public_url(settings: &Settings) -> PublicUrl {
 
 /// What closing connections may take when nothing is left of the deadline.
 const MOMENT: Duration = Duration::from_millis(100);
+/// What a collector of traces may take for the last of them.
+const LAST_TRACES_WITHIN: Duration = Duration::from_secs(3);
 
 /// A socket to listen on, and whether under TLS.
 struct Door {

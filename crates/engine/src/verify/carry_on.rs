@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use pushroll_domain::{
     App, ClaimedToken, Ending, FailureReason, Finish, Finished, Outcome, Postpone, Provider,
-    ProviderAnswer, Registration, RegistrationId, Standing, StoreError, Timestamp, Tries,
+    ProviderAnswer, Registration, RegistrationId, Span, SpanKind, Standing, StoreError, Timestamp,
+    Tries,
 };
 use tokio::sync::oneshot;
 use tracing::{Instrument, debug, error, info_span};
 
 use super::equal::{Lead, Leader, Place, Told};
 use super::lane::LaneState;
-use super::{Hold, may_be_verified};
+use super::{CameFrom, Hold, may_be_verified};
 use crate::service::Service;
 
 /// A registration that waits for an equal one which is due already looks again after this time.
@@ -49,8 +50,8 @@ impl Next {
 
 impl Service {
     /// Carries a registration on in a task of its own.
-    pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold) {
-        self.tasks.spawn(self.carrying_on(registration, hold));
+    pub(crate) fn carry_on(&self, registration: Arc<Registration>, hold: Hold, from: CameFrom) {
+        self.tasks.spawn(self.carrying_on(registration, hold, from));
     }
 
     /// What carries a registration on. Equal ones have their places in the order of the calls,
@@ -59,18 +60,44 @@ impl Service {
         &self,
         registration: Arc<Registration>,
         hold: Hold,
+        from: CameFrom,
     ) -> impl Future<Output = ()> + Send + use<> {
         let service = self.clone();
-        let span = info_span!("registration", id = %registration.id, app = %registration.app);
+        let log = info_span!("registration", id = %registration.id, app = %registration.app);
+        let span = self.begin_verify(&registration, from);
         // What ends anyhow does so whatever its equals do.
         let place =
             may_be_verified(&registration).then(|| self.verification.equal.join(&registration));
         async move {
             let lane = Arc::clone(&hold.lane);
-            service.verify(&registration, &lane, place).await;
-            drop(hold);
+            service.verify(&registration, &lane, place, &span).await;
+            drop((hold, span));
         }
-        .instrument(span)
+        .instrument(log)
+    }
+
+    /// The span of carrying a registration on: a part of the request's, or a trace of its own if it waited
+    /// in the store.
+    fn begin_verify(&self, registration: &Registration, from: CameFrom) -> Span {
+        if !self.tracer.is_on() {
+            return Span::none();
+        }
+        let mut span = match from {
+            CameFrom::Request(request) => {
+                self.tracer.part_of(request, "verify", SpanKind::Internal)
+            }
+            CameFrom::Store => {
+                let before = self.traced.take(registration.id);
+                self.tracer.later(before, "verify", SpanKind::Consumer)
+            }
+        };
+        span.tell(|details| {
+            details.set("pushroll.registration.id", registration.id.to_string());
+            details.set("pushroll.app.id", registration.app.to_string());
+            details.set("pushroll.platform", registration.claimed.platform().name());
+            details.set("pushroll.attempts_before", u64::from(registration.tries.attempts));
+        });
+        span
     }
 
     async fn verify(
@@ -78,16 +105,17 @@ impl Service {
         registration: &Arc<Registration>,
         lane: &Arc<LaneState>,
         mut place: Option<Place>,
+        span: &Span,
     ) {
         loop {
             if let Some(next) = self.refused(registration) {
                 drop(place);
-                return self.take_step(registration, lane, next, None).await;
+                return self.take_step(registration, lane, next, None, span).await;
             }
             let equal = &self.verification.equal;
             let waits = match place.take().unwrap_or_else(|| equal.join(registration)) {
                 Place::Waits(waits) => waits,
-                Place::First(leader) => match self.lead(registration, lane, leader).await {
+                Place::First(leader) => match self.lead(registration, lane, leader, span).await {
                     Some(waits) => waits,
                     None => return,
                 },
@@ -107,7 +135,7 @@ impl Service {
                 }
                 Ok(Told::Lead(Lead::Postponed(due))) => Next::WaitFor { older: None, due },
             };
-            return self.take_step(registration, lane, next, None).await;
+            return self.take_step(registration, lane, next, None, span).await;
         }
     }
 
@@ -118,15 +146,16 @@ impl Service {
         registration: &Arc<Registration>,
         lane: &Arc<LaneState>,
         mut leader: Leader,
+        span: &Span,
     ) -> Option<oneshot::Receiver<Told>> {
-        let next = self.find_next(registration, lane).await;
+        let next = self.find_next(registration, lane, span).await;
         if let Next::WaitFor { older: Some(older), .. } = next {
             leader = match leader.let_pass(older) {
                 Ok(waits) => return Some(waits),
                 Err(leader) => leader,
             };
         }
-        self.take_step(registration, lane, next, Some(&mut leader)).await;
+        self.take_step(registration, lane, next, Some(&mut leader), span).await;
         None
     }
 
@@ -150,14 +179,19 @@ impl Service {
         self.directory().still_authorized(registration.app, token).cloned()
     }
 
-    async fn find_next(&self, registration: &Arc<Registration>, lane: &Arc<LaneState>) -> Next {
+    async fn find_next(
+        &self,
+        registration: &Arc<Registration>,
+        lane: &Arc<LaneState>,
+        span: &Span,
+    ) -> Next {
         let one = std::slice::from_ref(registration);
         let standing = match self.until_stored(|| self.store.standings(one)).await {
             Some(standings) => standings.into_iter().next().unwrap_or(Standing::Free),
             None => return Next::Leave,
         };
         match standing {
-            Standing::Free => self.ask_provider(registration, lane).await,
+            Standing::Free => self.ask_provider(registration, lane, span).await,
             Standing::Stored(_) => Next::End {
                 ending: Ending::Duplicate,
                 tries: registration.tries,
@@ -179,6 +213,7 @@ impl Service {
         lane: &Arc<LaneState>,
         mut next: Next,
         mut leader: Option<&mut Leader>,
+        span: &Span,
     ) {
         loop {
             match next {
@@ -186,15 +221,16 @@ impl Service {
                     if let (true, Some(leader)) = (token_at_fault, leader.as_deref_mut()) {
                         leader.will_tell(Lead::TokenAtFault(answer_of(&ending)));
                     }
-                    match self.finish(registration, lane, ending, tries).await {
+                    match self.finish(registration, lane, ending, tries, span).await {
                         // The device that stood in the way was cleaned up in between.
                         Some(Finished::NoDuplicate) => {
-                            next = self.ask_provider(registration, lane).await;
+                            next = self.ask_provider(registration, lane, span).await;
                         }
                         Some(Finished::Ended(_) | Finished::NotPending) | None => return,
                     }
                 }
                 Next::Retry { due, tries, last_answer } => {
+                    self.traced.keep(registration.id, span.context());
                     self.postpone(registration, due, tries, Some(last_answer)).await;
                     if let Some(leader) = leader {
                         leader.will_tell(Lead::Postponed(due));
@@ -202,10 +238,12 @@ impl Service {
                     return;
                 }
                 Next::WaitFor { older: _, due } => {
+                    self.traced.keep(registration.id, span.context());
                     let last_answer = registration.last_answer.clone();
                     return self.postpone(registration, due, registration.tries, last_answer).await;
                 }
                 Next::GiveBack => {
+                    self.traced.keep(registration.id, span.context());
                     let one = vec![Arc::clone(registration)];
                     if let Err(cause) = self.store.give_back(one).await {
                         error!(%cause, "a registration can't be given back before the next start");
@@ -224,7 +262,13 @@ impl Service {
         lane: &LaneState,
         ending: Ending,
         tries: Tries,
+        span: &Span,
     ) -> Option<Finished> {
+        let mut part = span.part("finish", SpanKind::Internal);
+        if registration.callback.is_some() {
+            // Before the commit: the callback may be begun the moment after.
+            self.traced.keep(registration.id, span.context());
+        }
         let finish = Finish {
             registration: Arc::clone(registration),
             ending,
@@ -237,6 +281,15 @@ impl Service {
             .await?
             .into_iter()
             .next()?;
+        part.tell(|details| {
+            let outcome = match finished {
+                Finished::Ended(outcome) => outcome.name(),
+                Finished::NotPending => "had ended already",
+                Finished::NoDuplicate => "no duplicate any more",
+            };
+            details.set("pushroll.outcome", outcome);
+        });
+        drop(part);
         match finished {
             Finished::Ended(outcome) => self.has_ended(registration, lane, outcome, finish.at),
             Finished::NotPending => debug!("it had ended already"),

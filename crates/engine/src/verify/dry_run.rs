@@ -6,12 +6,13 @@ use std::time::Duration;
 use pushroll_domain::{
     ApnsCredentials, App, BusyScope, ClaimedToken, Credentials, DeviceToken, DryRunReport, Ending,
     Environment, FailureReason, IosMode, Permit, Platform, Provider, ProviderAnswer, Registration,
-    RegistrationId, Signal, Step, Timestamp, Verdict, after_dry_run,
+    RegistrationId, Signal, Span, SpanKind, Step, Timestamp, Verdict, after_dry_run,
 };
 use tracing::{debug, warn};
 
 use super::carry_on::{Next, unasked};
 use super::lane::LaneState;
+use crate::meters::verdict_name;
 use crate::service::Service;
 use crate::symptom::Symptom;
 
@@ -30,6 +31,7 @@ impl Service {
         &self,
         registration: &Arc<Registration>,
         lane: &Arc<LaneState>,
+        span: &Span,
     ) -> Next {
         let ClaimedToken::Present(token) = &registration.claimed else {
             return Next::fail(FailureReason::DeviceTokenTooLong, None, registration.tries);
@@ -73,7 +75,10 @@ impl Service {
             Permit::Wait(until) => return self.wait(registration, lane, until, now),
         };
         let tries = registration.tries.and_one(now, self.run);
+        let mut part = span.part("dry run", SpanKind::Client);
         let asked = self.ask(registration, lane, &app, &credentials, token).await;
+        tell_answer(&mut part, &asked.report);
+        drop(part);
         lane.meters.count_answer(&asked.report);
         let Asked { report: DryRunReport { verdict, answer }, environment } = asked;
         let now = self.clock.now();
@@ -216,6 +221,25 @@ impl Service {
             }
         });
     }
+}
+
+/// What the provider said: its status and its reason, and nothing of what it explains, which may quote.
+fn tell_answer(span: &mut Span, report: &DryRunReport) {
+    span.tell(|details| {
+        let DryRunReport { verdict, answer } = report;
+        details.set("pushroll.provider", answer.provider.name());
+        details.set("pushroll.verdict", verdict_name(verdict));
+        details.set("pushroll.provider.reason", answer.reason.as_str());
+        if let Some(environment) = answer.environment {
+            details.set("pushroll.apns.environment", environment.name());
+        }
+        if let Some(status) = answer.status {
+            details.set("http.response.status_code", u64::from(status));
+        }
+        if *verdict != Verdict::Accepted {
+            details.fail(answer.reason.as_str());
+        }
+    });
 }
 
 /// Both environments say that token or credentials are not theirs: if one of them means the token, it is

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pushroll_domain::{BreakerState, StoreError, Timestamp};
 use tracing::{debug, error};
 
-use super::Hold;
 use super::lane::LaneState;
+use super::{CameFrom, Hold};
 use crate::service::Service;
 use crate::verify::LaneReport;
 
@@ -104,7 +104,7 @@ impl Service {
         lane.set_backlog(taken.len() == holds.len());
         let more = taken.len() == TAKEN_AT_ONCE;
         for (registration, hold) in taken.into_iter().zip(holds) {
-            self.carry_on(Arc::new(registration), hold);
+            self.carry_on(Arc::new(registration), hold, CameFrom::Store);
         }
         if more {
             self.verification.wake.notify_one();

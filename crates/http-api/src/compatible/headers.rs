@@ -23,7 +23,7 @@ pub(crate) fn read(
 ) -> RegisterOptions {
     let tracked = tracked(headers, faults);
     let callback = callback(headers, rules, faults);
-    RegisterOptions { tracked, callback }
+    RegisterOptions { tracked, callback, span: None }
 }
 
 fn tracked(headers: &HeaderMap, faults: &mut Faults) -> bool {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushroll_domain::{AppId, OrgId, TokenHash, TokenId};
+use pushroll_domain::{AppId, OrgId, TokenHash, TokenId, Tracer};
 use pushroll_engine::{EngineSettings, NewApp, Parts, Service};
 use pushroll_http_api::{
     CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, PublicUrl, ServerTls, Site, bind,
@@ -91,6 +91,7 @@ impl Setup {
             clock: Arc::new(StoppedClock),
             random: Arc::new(Counting::default()),
             settings: self.engine,
+            tracer: Tracer::default(),
         };
         let service = Service::start(parts).await.unwrap();
         let org = service.create_org("Test").await.unwrap().id;

@@ -8,7 +8,7 @@ mod trust;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
@@ -30,6 +30,7 @@ const MOST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Client {
     target: Target,
     authorization: Option<HeaderValue>,
+    answer_within: Duration,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -59,8 +60,14 @@ impl Client {
         Ok(Self {
             target: Target::new(url, trust)?,
             authorization: authorization.transpose()?,
+            answer_within: ANSWER_WITHIN,
             connection: None,
         })
+    }
+
+    /// Waits so long for an answer from now on.
+    pub fn wait_for_answers(&mut self, within: Duration) {
+        self.answer_within = within;
     }
 
     /// The server's address.
@@ -117,13 +124,35 @@ impl Client {
         headers: &[(&'static str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, ClientFault> {
-        let request = self.request(method, path, headers, body)?;
-        let asked = timeout(ANSWER_WITHIN, self.exchange(request));
+        let json = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+        let request = self.request(method, path, headers, json)?;
+        self.send(request).await
+    }
+
+    /// A `POST` to the address itself of what is no JSON, and its answer whatever it says. The caller limits the
+    /// time.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post_bytes(
+        &mut self,
+        content_type: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, ClientFault> {
+        let mut request = self.request(Method::POST, "", &[], Some((content_type, body)))?;
+        request.headers_mut().extend(headers.iter().cloned());
+        self.exchange(request).await
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, ClientFault> {
+        let within = self.answer_within;
+        let asked = timeout(within, self.exchange(request));
         match asked.await {
             Ok(answered) => answered,
             Err(_) => Err(ClientFault::Lost {
                 url: self.target.url.clone(),
-                cause: format!("no answer within {} seconds", ANSWER_WITHIN.as_secs()),
+                cause: format!("no answer within {} seconds", within.as_secs()),
             }),
         }
     }
@@ -133,22 +162,22 @@ impl Client {
         method: Method,
         path: &str,
         headers: &[(&'static str, &str)],
-        body: Option<&Value>,
+        body: Option<(&str, Bytes)>,
     ) -> Result<Request<Full<Bytes>>, ClientFault> {
-        let bytes = body.map(Value::to_string).unwrap_or_default();
         let path = format!("{}{path}", self.target.url.path().trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(HOST, self.target.authority.as_str());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((content_type, _)) = &body {
+            request = request.header(CONTENT_TYPE, *content_type);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(bytes)));
+        let bytes = body.map(|(_, bytes)| bytes).unwrap_or_default();
+        let request = request.body(Full::new(bytes));
         request.map_err(|cause| ClientFault::Url {
             url: self.target.url.to_string(),
             cause: cause.to_string(),

@@ -13,6 +13,7 @@ use super::admin::{Stop, write};
 use super::{Exit, admin};
 use crate::machine::SystemClock;
 use crate::settings::{Effective, Fault, Settings, SettingsError, SiblingSettings};
+use crate::traces;
 
 /// The settings: are they right, what is in force, what is there to set.
 #[derive(Debug, Args)]
@@ -91,6 +92,9 @@ fn faults_of_parts(settings: &Settings) -> Vec<Fault> {
     if let Err(found) = CallbackClient::new(callbacks) {
         faults.push(Fault { source: "[callbacks]".to_owned(), message: found.to_string() });
     }
+    if let Err(found) = traces::check(&settings.traces) {
+        faults.push(Fault { source: "[traces]".to_owned(), message: found.to_string() });
+    }
     faults
 }
 
@@ -149,6 +153,11 @@ mod tests {
         std::fs::write(&file, "[providers]\nca_file = '/nowhere/ca.pem'\n").unwrap();
         let faults = check(Some(&file)).unwrap_err().to_string();
         assert!(faults.contains("/nowhere/ca.pem"), "{faults}");
+        let traces =
+            "[traces]\nendpoint = 'http://127.0.0.1:1'\nheaders_file = '/nowhere/headers'\n";
+        std::fs::write(&file, traces).unwrap();
+        let faults = check(Some(&file)).unwrap_err().to_string();
+        assert!(faults.contains("/nowhere/headers"), "{faults}");
         std::fs::write(&file, "listen = '127.0.0.1:0'\n").unwrap();
         assert_eq!(check(Some(&file)).unwrap(), 1);
     }

@@ -226,6 +226,12 @@ pub const ALL: &[Metric] = &[
         "Callbacks that are not tried again because too many of their app wait to be",
     ),
     counter("pushroll_clock_steps_back_total", &[], "Times that the machine's clock was set back"),
+    counter("pushroll_trace_spans_sent_total", &[], "Spans of traces that the collector took"),
+    counter(
+        "pushroll_trace_spans_dropped_total",
+        &["reason"],
+        "Spans of traces that were dropped: the queue was full, or the collector did not take them",
+    ),
     gauge("process_start_time_seconds", &[], "Start of the process, in seconds since 1970"),
     gauge("process_resident_memory_bytes", &[], "Memory of the process that is resident"),
     gauge("process_open_fds", &[], "Open files and connections"),

@@ -13,6 +13,7 @@ use crate::admin_token::AdminTokenError;
 use crate::commands::Exit;
 use crate::sealing::key_file::KeyError;
 use crate::tls::TlsFilesError;
+use crate::traces::TracesError;
 
 /// Why a server did not start. The message is for the operator.
 #[derive(Debug, Error)]
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The settings of the callbacks can't be used.
     #[error("the settings have a fault: callbacks: {0}")]
     Callbacks(#[from] CallbackSettingsFaults),
+    /// The settings of the traces can't be used.
+    #[error("the settings have a fault: {0}")]
+    Traces(#[from] TracesError),
     /// Certificate or key of the listener can't be used.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] TlsFilesError),
@@ -61,7 +65,7 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Metrics(_) => Exit::Failed,
-            Self::Providers(_) | Self::Callbacks(_) => Exit::Usage,
+            Self::Providers(_) | Self::Callbacks(_) | Self::Traces(_) => Exit::Usage,
             Self::Open(OpenError::Locked { .. }) => Exit::InUse,
             Self::Open(
                 OpenError::Corrupt { .. } | OpenError::NewerFormat { .. } | OpenError::Io { .. },

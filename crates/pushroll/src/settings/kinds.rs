@@ -152,6 +152,26 @@ impl Reads<Duration> for Span {
     }
 }
 
+/// A part of a whole, from 0 to 1.
+pub struct Ratio;
+
+impl Kind for Ratio {
+    fn expects(&self) -> String {
+        "a number from 0 to 1".to_owned()
+    }
+}
+
+impl Reads<f64> for Ratio {
+    fn read(&self, raw: Raw<'_>) -> Result<f64, String> {
+        let number = raw.number().filter(|number| (0.0..=1.0).contains(number));
+        number.ok_or_else(|| self.not(raw))
+    }
+
+    fn written(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// A string that parses.
 pub struct Parsed<T> {
     expects: &'static str,
@@ -220,6 +240,19 @@ pub const PUBLIC_URL: Parsed<Url> = Parsed {
         let harmless = !url.as_str().contains(['\'', '$', '`', '"', '\\']);
         let web = matches!(url.scheme(), "https" | "http") && url.has_host();
         (web && plain && bare && harmless).then_some(url)
+    },
+    show: |url| url.as_str().trim_end_matches('/').to_owned(),
+};
+
+/// Where a collector takes traces.
+pub const COLLECTOR: Parsed<Url> = Parsed {
+    expects: "a URL like \"http://127.0.0.1:4318\", without a query",
+    parse: |text| {
+        let url = Url::parse(text.trim()).ok()?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let bare = url.query().is_none() && url.fragment().is_none();
+        let web = matches!(url.scheme(), "https" | "http") && url.has_host();
+        (web && plain && bare).then_some(url)
     },
     show: |url| url.as_str().trim_end_matches('/').to_owned(),
 };

@@ -26,7 +26,7 @@ pub(crate) use kinds::toml_string;
 pub(crate) use mapping::SiblingSettings;
 pub use postgres::PostgresStore;
 pub use sections::{
-    Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Verification,
+    Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Traces, Verification,
 };
 pub use source::{Effective, environment_variable};
 pub use table::SettingInfo;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub outcomes: Outcomes,
     /// The log.
     pub log: Log,
+    /// Traces.
+    pub traces: Traces,
     /// The end of the process.
     pub shutdown: Shutdown,
     /// Environment variables that begin like a setting and are none; whoever starts a server says so.
@@ -252,6 +254,7 @@ impl Settings {
             Callbacks::describe,
             Outcomes::describe,
             Log::describe,
+            Traces::describe,
             Shutdown::describe,
         ] {
             describe(&mut all);
@@ -278,6 +281,7 @@ impl Settings {
             callbacks: Callbacks::read(reader),
             outcomes: Outcomes::read(reader),
             log: Log::read(reader),
+            traces: Traces::read(reader),
             shutdown: Shutdown::read(reader),
             foreign_variables: Vec::new(),
         }

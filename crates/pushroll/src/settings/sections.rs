@@ -11,8 +11,8 @@ use pushroll_providers::Proxy;
 use url::Url;
 
 use super::kinds::{
-    ADDRESS, BASE_URL, Choice, Flag, List, Optional, PATH, PUBLIC_URL, ProxyUrl, RANGE, SecretText,
-    TEXT, days, seconds, whole,
+    ADDRESS, BASE_URL, COLLECTOR, Choice, Flag, List, Optional, PATH, PUBLIC_URL, ProxyUrl, RANGE,
+    Ratio, SecretText, TEXT, days, seconds, whole,
 };
 use super::table::section;
 use super::{LogFormat, LogLevel};
@@ -343,6 +343,32 @@ section! {
             ("debug", LogLevel::Debug),
             ("trace", LogLevel::Trace),
         ]);
+    }
+}
+
+section! {
+    /// Traces for an OpenTelemetry collector; off without an endpoint.
+    pub struct Traces in "traces" {
+        /// Where the collector takes OTLP over HTTP, in protobuf: `http://127.0.0.1:4318`. Without a path it is
+        /// `/v1/traces`.
+        "endpoint" endpoint: Option<Url> = None, Optional(COLLECTOR);
+        /// The file with headers for the collector, `Name: value` a line: a vendor's key, say. Read at the start.
+        "headers_file" headers_file: Option<PathBuf> = None, Optional(PATH);
+        /// Certificates (PEM) of authorities that are trusted beside the system's.
+        "ca_file" ca_file: Option<PathBuf> = None, Optional(PATH);
+        /// Which part of the traces that begin here is recorded.
+        "sample_ratio" sample_ratio: f64 = 1.0, Ratio;
+        /// Whether a request that says by `traceparent` whether its caller records the trace is recorded if the
+        /// caller does, whatever the ratio is.
+        "follow_callers" follow_callers: bool = true, Flag;
+        /// What this server is called in traces.
+        "service_name" service_name: String = "pushroll".to_owned(), TEXT;
+        /// The most spans that wait to be sent; those beyond are dropped and counted.
+        "queue_spans" queue_spans: usize = 8_192, whole(1, 1_000_000);
+        /// How long a span waits for others to be sent with it.
+        "gather_seconds" gather: Duration = secs(1), seconds(0.01, 60.0);
+        /// How long the collector may take for a request; its spans are dropped then.
+        "timeout_seconds" timeout: Duration = secs(5), seconds(0.05, 300.0);
     }
 }
 

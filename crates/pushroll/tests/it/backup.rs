@@ -10,7 +10,12 @@ use pushroll_testkit::{Status, TestServer, a_device, a_server, eventually};
 
 /// The program with the settings of this server, which listens where it does.
 fn backup(server: &TestServer, directory: &str) -> Output {
-    let text = server.settings_text();
+    backup_with(server, "", &[directory])
+}
+
+/// As [`backup`], with more settings and other arguments.
+fn backup_with(server: &TestServer, settings: &str, arguments: &[&str]) -> Output {
+    let text = server.settings_text() + settings;
     let text = match server.address_if_running() {
         Some(address) => text.replace("127.0.0.1:0", &address.to_string()),
         None => text,
@@ -22,7 +27,7 @@ fn backup(server: &TestServer, directory: &str) -> Output {
             command.env_remove(name);
         }
     }
-    command.current_dir(server.dir()).args(["backup", directory]).output().expect("the program")
+    command.current_dir(server.dir()).arg("backup").args(arguments).output().expect("the program")
 }
 
 #[track_caller]
@@ -106,6 +111,36 @@ async fn all_that_was_answered_202_before_a_backup_of_a_busy_server_began_is_car
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_administration_is_under_tls_is_asked_for_a_backup_like_any_other() {
+    let server = a_server().under_tls().start().await;
+    let before = a_device().registered(&server).await;
+    assert_eq!(server.status_of(&before).await, Status::Success);
+    let [certificate, key] = ["pem", "key"].map(|extension| server.tls_file(extension));
+    let tls = format!("[tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n");
+    // Here the server's own certificate is known from its settings.
+    told(&backup_with(&server, &tls, &["a-backup"]), 0);
+    // From elsewhere its authority has to be.
+    let address = server.address_if_running().unwrap();
+    let url = format!("https://{address}");
+    let ca = server.simulator().ca_pem_path().display().to_string();
+    let directory = server.dir().join("another").display().to_string();
+    let token = ["--admin-token", server.admin_token()];
+    let asked = [directory.as_str(), "--url", &url, "--ca-file", &ca, token[0], token[1]];
+    let text = told(&backup_with(&server, &tls, &asked), 0);
+    assert!(text.contains(&directory), "{text}");
+    let unknown = ["none", "--url", &url, token[0], token[1]];
+    let text = told(&backup_with(&server, &tls, &unknown), 69);
+    assert!(text.contains("TLS"), "{text}");
+    let relative = ["none", "--url", &url, "--ca-file", &ca, token[0], token[1]];
+    let text = told(&backup_with(&server, &tls, &relative), 65);
+    assert!(text.contains("absolute"), "{text}");
+    server.stop().await;
+    restore(&server, &server.dir().join("another"));
+    server.start_again().await;
+    assert_eq!(server.status_now(&before.id).await, Status::Success);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_made_of_a_store_that_no_server_has() {
     let server = a_server().start().await;
     let before = a_device().registered(&server).await;
@@ -122,8 +157,9 @@ async fn why_there_is_no_backup_is_told() {
     let server = a_server().start().await;
     std::fs::create_dir(server.dir().join("taken")).unwrap();
     std::fs::write(server.dir().join("taken/file"), "").unwrap();
-    for _ in 0..2 {
-        let text = told(&backup(&server, "taken"), 1);
+    // The server refuses what it is given; without it the command fails.
+    for code in [65, 1] {
+        let text = told(&backup(&server, "taken"), code);
         assert!(text.contains("is there already"), "{text}");
         server.stop().await;
     }

@@ -26,6 +26,7 @@ mod register;
 mod requests;
 mod retries;
 mod status;
+mod traces;
 mod verification_apns;
 mod verification_fcm;
 mod webhook_secret;

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 const EVERYTHING: &[&str] = &["*"];
 
 /// Libraries that only these crates of ours may use, outside of their tests.
-const CONFINED: [(&str, &[&str]); 7] = [
+const CONFINED: [(&str, &[&str]); 8] = [
     ("rocksdb", &["pushroll-store-embedded"]),
     ("tokio-postgres", &["pushroll-store-postgres"]),
     ("h2", &["pushroll-providers", "pushroll-simulator"]),
@@ -34,6 +34,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("hickory-resolver", &["pushroll-webhook"]),
     ("anyhow", &["pushroll", "pushroll-simulator", "pushroll-testkit", "pushroll-bench"]),
     ("figment", &["pushroll"]),
+    ("opentelemetry-proto", &["pushroll"]),
 ];
 
 /// What these crates must not use at all.

@@ -2,23 +2,23 @@
 //! URL of its own; and asking for what became of it.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use http::StatusCode;
+use http::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use url::Url;
 use uuid::Uuid;
 
-use super::client::{Call, Client};
 use super::plan::{Planned, Registered};
 use super::receiver::{OWN_HEADER, Receiver};
 use super::setup::Account;
+use crate::client::{Client, Trust};
 
 const CONNECTIONS: usize = 8;
 /// The most registrations in a batch.
@@ -43,7 +43,7 @@ pub struct Wave {
 
 /// Who registers, and where.
 pub struct Fleet {
-    pub server: SocketAddr,
+    pub server: Url,
     pub account: Account,
     pub receiver: Arc<Receiver>,
     /// Registrations that were answered 202.
@@ -57,7 +57,7 @@ enum Body {
 }
 
 impl Fleet {
-    pub fn new(server: SocketAddr, account: Account, receiver: Arc<Receiver>) -> Arc<Self> {
+    pub fn new(server: Url, account: Account, receiver: Arc<Receiver>) -> Arc<Self> {
         let (accepted, requests) = Default::default();
         Arc::new(Self { server, account, receiver, accepted, requests })
     }
@@ -76,7 +76,7 @@ impl Fleet {
         for _ in 0..CONNECTIONS {
             let (fleet, bodies) = (Arc::clone(self), Arc::clone(&bodies));
             workers.spawn(async move {
-                let mut client = Client::new(fleet.server);
+                let mut client = Client::new(&fleet.server, None, &Trust::System)?;
                 let mut wave = Wave::default();
                 loop {
                     let next = bodies.lock().pop_front();
@@ -101,9 +101,9 @@ impl Fleet {
         let callback = self.receiver.url(&format!("/callbacks/{number}"));
         let own = json!({OWN_HEADER.0: OWN_HEADER.1}).to_string();
         let headers = [
-            ("x-ms-track-registration", "true".to_owned()),
-            ("x-ms-callback-url", callback.clone()),
-            ("x-ms-callback-url-headers", own),
+            ("x-ms-track-registration", "true"),
+            ("x-ms-callback-url", callback.as_str()),
+            ("x-ms-callback-url-headers", own.as_str()),
         ];
         let one = |planned: &Planned| planned.body(&account.app, account.token(planned.with));
         let (path, json, planned, is_batch) = match body {
@@ -114,8 +114,7 @@ impl Fleet {
             Body::Single(single) => (account.devices(""), one(&single), vec![single], false),
         };
         let began = Instant::now();
-        let answer =
-            client.expect(StatusCode::ACCEPTED, Call::post(&path, &headers, &json)).await?;
+        let answer = client.expect(Method::POST, &path, &headers, Some(&json)).await?;
         wave.answered.push(Answered { is_batch, took: began.elapsed() });
         let answers = match answer {
             Value::Array(answers) => answers,
@@ -141,7 +140,7 @@ impl Fleet {
                 "ApiToken": self.account.api_token,
             });
             let path = self.account.devices("/status/");
-            let answer = client.expect(StatusCode::OK, Call::post(&path, &[], &body)).await?;
+            let answer = client.post(&path, &body).await?;
             let Value::Array(answers) = answer else { anyhow::bail!("no list: {answer}") };
             ensure!(answers.len() == ids.len(), "{} answers for {}", answers.len(), ids.len());
             all.extend(answers);

@@ -1,7 +1,6 @@
 //! `pushroll demo`: the main job for somebody who sees it for the first time. Simulator and server run in this
 //! process; everything else goes through the public HTTP API over real sockets, as a caller's back end would.
 
-pub(super) mod client;
 mod fleet;
 mod paste;
 mod plan;
@@ -17,18 +16,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use url::Url;
 use uuid::Uuid;
 
 use super::signals::Signals;
 use super::{Exit, complain, on_runtime, panics};
+use crate::client::{Client, Trust};
 use crate::server::Server;
 use crate::settings::{Log, LogLevel, Settings};
 use crate::trial::Trial;
 use crate::{logging, machine};
-use client::{Call, Client};
 use fleet::{Fleet, Wave};
 use plan::{DEVICES_PER_USER, Kind, LEAST_DEVICES, Plan};
 use progress::Progress;
@@ -163,8 +162,10 @@ async fn perform(
         2,
         "Making an organization, a mobile app with credentials for both platforms, and API tokens.",
     );
-    let mut client = Client::new(server);
-    let account = Account::make(&mut client, trial).await?;
+    let url = Url::parse(&format!("http://{server}"))?;
+    let mut admin = Client::new(&url, Some(&trial.admin_token), &Trust::System)?;
+    let account = Account::make(&mut admin, trial).await?;
+    let mut client = Client::new(&url, None, &Trust::System)?;
     println!("   organization {}, app {}", account.org, account.app);
 
     let receiver = Receiver::start().await?;
@@ -177,7 +178,7 @@ async fn perform(
          storage; then every device token is proven by a dry run with its provider, and a callback tells how it went."
         ),
     );
-    let fleet = Fleet::new(server, account, Arc::clone(&receiver));
+    let fleet = Fleet::new(url, account, Arc::clone(&receiver));
     let collector = plan.collector.clone();
     let registering = Instant::now();
     let wave = register(&fleet, &mut client, plan, total).await?;
@@ -196,10 +197,10 @@ async fn perform(
         "   signatures                     {:>8} callbacks, each with Signature and webhook-signature checked",
         report.signatures()
     );
-    let failed = explain(&fleet, &mut client, &wave).await?;
+    let failed = explain(&fleet, &mut admin, &wave).await?;
 
     say(5, "Cleaning up the user with the most devices, as when somebody signs out everywhere.");
-    let is_gone = clean_up(&fleet, &mut client, &collector).await?;
+    let is_gone = clean_up(&fleet, &mut client, &mut admin, &collector).await?;
 
     say(6, "Yours to try:");
     let ids: Vec<Uuid> = wave.registered.iter().take(3).map(|registered| registered.id).collect();
@@ -252,13 +253,12 @@ async fn register(
 
 /// Shows what an operator is told of a failure: of a sandbox token, if possible one that the other environment
 /// was asked about, which happens to one a second.
-async fn explain(fleet: &Fleet, client: &mut Client, wave: &Wave) -> Result<Uuid> {
+async fn explain(fleet: &Fleet, admin: &mut Client, wave: &Wave) -> Result<Uuid> {
     let sandbox = wave.registered.iter().filter(|one| one.planned.kind == Kind::SandboxIphone);
     let mut shown = None;
     for id in sandbox.map(|one| one.id).take(LOOKED_UP) {
         let path = fleet.account.about_app(&format!("registrations/{id}"));
-        let call = Call::get(&path, &fleet.account.admin_token);
-        let view = client.expect(StatusCode::OK, call).await?;
+        let view = admin.get(&path).await?;
         let has_hint = view["hint"].is_string();
         shown = Some((id, view));
         if has_hint {
@@ -286,20 +286,25 @@ async fn explain(fleet: &Fleet, client: &mut Client, wave: &Wave) -> Result<Uuid
 }
 
 /// Removes a user's devices, and looks whether they are gone.
-async fn clean_up(fleet: &Fleet, client: &mut Client, user: &str) -> Result<bool> {
+async fn clean_up(
+    fleet: &Fleet,
+    client: &mut Client,
+    admin: &mut Client,
+    user: &str,
+) -> Result<bool> {
     let account = &fleet.account;
     let path = account.about_app(&format!("devices?user_id={user}"));
-    let before = count_devices(client, &path, &account.admin_token).await?;
+    let before = count_devices(admin, &path).await?;
     let body = json!({"MobileAppId": account.app, "ApiToken": account.api_token, "UserId": user});
     let clean_up = account.devices("/cleanup");
-    client.expect(StatusCode::ACCEPTED, Call::post(&clean_up, &[], &body)).await?;
-    let after = count_devices(client, &path, &account.admin_token).await?;
+    client.post(&clean_up, &body).await?;
+    let after = count_devices(admin, &path).await?;
     println!("   user {user}: {before} devices before, {after} after");
     Ok(before == DEVICES_PER_USER as usize && after == 0)
 }
 
-async fn count_devices(client: &mut Client, path: &str, admin: &str) -> Result<usize> {
-    let answer = client.expect(StatusCode::OK, Call::get(path, admin)).await?;
+async fn count_devices(admin: &mut Client, path: &str) -> Result<usize> {
+    let answer = admin.get(path).await?;
     let items = answer["items"].as_array();
     ensure!(answer["next"] == Value::Null, "there are more devices than a page has");
     Ok(items.context("a list without items")?.len())

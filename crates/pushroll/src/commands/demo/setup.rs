@@ -1,12 +1,12 @@
 //! What an operator does once: an organization, an app for both platforms, API tokens.
 
 use anyhow::{Context as _, Result};
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Value, json};
 
-use super::client::{Call, Client};
 use super::plan::With;
 use super::receiver::Secrets;
+use crate::client::Client;
 use crate::trial::Trial;
 
 /// The ids and secrets that the demo works with.
@@ -22,33 +22,28 @@ pub struct Account {
 
 impl Account {
     /// Makes organization, apps and tokens through the admin API.
-    pub async fn make(client: &mut Client, trial: &Trial) -> Result<Self> {
-        let admin = str::from_utf8(trial.admin_token.reveal())?.to_owned();
-        let created = StatusCode::CREATED;
-        let name = json!({"name": "Demo"});
-        let call = Call::administer("/admin/v1/orgs", &admin, &name);
-        let org = text(&client.expect(created, call).await?, "id")?;
+    pub async fn make(admin: &mut Client, trial: &Trial) -> Result<Self> {
+        let made = admin.post("/admin/v1/orgs", &json!({"name": "Demo"})).await?;
+        let org = text(&made, "id")?;
 
         let apps = format!("/admin/v1/orgs/{org}/apps");
         let body = trial.simulator.app_body("Demo app");
-        let made = client.expect(created, Call::administer(&apps, &admin, &body)).await?;
+        let made = admin.post(&apps, &body).await?;
         let (app, webhook_secret) = (text(&made, "id")?, text(&made, "webhook_secret")?);
         let body = trial.simulator.app_body("Another app");
-        let made = client.expect(created, Call::administer(&apps, &admin, &body)).await?;
+        let made = admin.post(&apps, &body).await?;
         let another = text(&made, "id")?;
 
-        let (_, api_token) = token(client, &admin, &apps, &app, "Demo back end").await?;
-        let (_, other_apps_token) = token(client, &admin, &apps, &another, "Another").await?;
-        let (id, revoked_token) = token(client, &admin, &apps, &app, "Revoked").await?;
+        let (_, api_token) = token(admin, &apps, &app, "Demo back end").await?;
+        let (_, other_apps_token) = token(admin, &apps, &another, "Another").await?;
+        let (id, revoked_token) = token(admin, &apps, &app, "Revoked").await?;
         let path = format!("{apps}/{app}/tokens/{id}");
-        let revoke = Call { method: Method::DELETE, ..Call::get(&path, &admin) };
-        let (status, _) = client.ask(revoke).await?;
-        anyhow::ensure!(status.is_success(), "revoking a token was answered {status}");
+        admin.expect(Method::DELETE, &path, &[], None).await?;
         Ok(Self {
             org,
             app,
             api_token,
-            admin_token: admin,
+            admin_token: str::from_utf8(trial.admin_token.reveal())?.to_owned(),
             other_apps_token,
             revoked_token,
             webhook_secret,
@@ -82,15 +77,9 @@ impl Account {
 }
 
 /// Makes an API token: its id, and the token.
-async fn token(
-    client: &mut Client,
-    admin: &str,
-    apps: &str,
-    app: &str,
-    name: &str,
-) -> Result<(String, String)> {
+async fn token(admin: &mut Client, apps: &str, app: &str, name: &str) -> Result<(String, String)> {
     let (path, body) = (format!("{apps}/{app}/tokens"), json!({"name": name}));
-    let made = client.expect(StatusCode::CREATED, Call::administer(&path, admin, &body)).await?;
+    let made = admin.post(&path, &body).await?;
     Ok((text(&made, "id")?, text(&made, "token")?))
 }
 
