@@ -1,6 +1,7 @@
 //! Prints how many registrations a second the store on PostgreSQL accepts and finishes, beside a bare loop of the
-//! same function calls on one connection: `cluster_commit_rate [SECONDS]`. It starts a PostgreSQL of its own on this
-//! machine, with every commit on stable storage, and stops it.
+//! same function calls on one connection; several nodes beside one; and how many bytes a row takes:
+//! `cluster_commit_rate [SECONDS] [loop | nodes | bytes]`. It starts a PostgreSQL of its own on this machine, with every
+//! commit on stable storage, and stops it.
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
@@ -42,7 +43,8 @@ impl Maker {
         let count = self.made.fetch_add(1, Ordering::Relaxed);
         let random = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let app = AppId::from_bytes([0x11; 16]);
-        let user = UserId::parse(&format!("{random:016x}-{count}")).expect("a user id");
+        let user = Uuid::from_u128(u128::from(random) << 64 | u128::from(count)).to_string();
+        let user = UserId::parse(&user).expect("a user id");
         let now = SystemClock.now();
         let token = format!("{random:016x}{random:016x}{count:032x}");
         Arc::new(Registration {
@@ -192,8 +194,16 @@ async fn stored(
 }
 
 async fn nodes(server: &PostgresServer, shards: u32, count: usize) -> Vec<Arc<PostgresStore>> {
-    let database = server.create_database();
-    let settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
+    open(server, &server.create_database(), shards, count).await
+}
+
+async fn open(
+    server: &PostgresServer,
+    database: &str,
+    shards: u32,
+    count: usize,
+) -> Vec<Arc<PostgresStore>> {
+    let settings = PostgresSettings::new(server.url(database).parse().expect("a URL"));
     let migration = Migration { shards: Some(shards), citus: false };
     migrate(&settings, migration).await.expect("a schema");
     let mut nodes = Vec::new();
@@ -216,56 +226,94 @@ async fn nodes(server: &PostgresServer, shards: u32, count: usize) -> Vec<Arc<Po
     nodes
 }
 
+/// The store beside the bare loop, one caller each.
+async fn beside_a_loop(server: &PostgresServer, span: Duration) {
+    println!("{:44} {:>8} {:>8} {:>6}", "registrations a second", "store", "loop", "ratio");
+    for size in [10, 100, 1_000] {
+        let store = nodes(server, 64, 1).await;
+        let database = server.create_database();
+        let settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
+        let migration = Migration { shards: Some(64), citus: false };
+        migrate(&settings, migration).await.expect("a schema");
+        let mut calls = Bare::connect(&server.url(&database), 64).await;
+        let maker = Arc::default();
+        let (mut of_loop, mut of_store) = (0.0, 0.0);
+        // In turns, since the machine's speed changes from second to second.
+        for _ in 0..ROUNDS {
+            of_loop += bare(&mut calls, size, span / ROUNDS).await;
+            of_store += stored(&store, &maker, 1, size, span / ROUNDS).await;
+        }
+        let (of_loop, of_store) = (of_loop / f64::from(ROUNDS), of_store / f64::from(ROUNDS));
+        let what = format!("one caller, slices of {size}, 64 shards");
+        println!("{what:44} {of_store:8.0} {of_loop:8.0} {:6.2}", of_store / of_loop);
+        store[0].close().await;
+    }
+}
+
+/// Several shards and nodes beside one, with as many callers in all.
+async fn beside_one(server: &PostgresServer, span: Duration) {
+    println!("{:44} {:>8} {:>15}", "registrations a second", "store", "of 1 and 1");
+    for (callers, size) in [(64, 1), (192, 1), (12, 100)] {
+        let mut of_one = 0.0;
+        for (shards, count) in [(1, 1), (64, 1), (64, 3)] {
+            let stores = nodes(server, shards, count).await;
+            let rate = stored(&stores, &Arc::default(), callers, size, span).await;
+            if count == 1 && shards == 1 {
+                of_one = rate;
+            }
+            let what =
+                format!("{callers} callers, slices of {size}, {shards} shards, {count} nodes");
+            println!("{what:44} {rate:8.0} {:15.2}", rate / of_one);
+            for store in stores {
+                store.close().await;
+            }
+        }
+    }
+}
+
+/// What rows take in tables and indexes, and a registration in the log.
+async fn bytes_of_rows(server: &PostgresServer) {
+    const ROWS: usize = 300_000;
+    let database = server.create_database();
+    let store = open(server, &database, 64, 1).await;
+    let maker = Maker::default();
+    let number = |sql: &str| server.psql(&database, sql).parse::<f64>().expect("a number");
+    let log = || number("select pg_current_wal_lsn() - '0/0'");
+    let before = log();
+    for _ in 0..ROWS / 1_000 {
+        carry_through(&store, 0, &maker, 1_000).await;
+    }
+    let logged = log() - before;
+    server.psql(&database, "vacuum pushroll.pending");
+    for _ in 0..ROWS / 1_000 {
+        let accept = |_| Accept { registration: maker.make(), taken: true };
+        store[0].accept((0..1_000).map(accept).collect()).await.expect("accept");
+    }
+    println!("{:44} {:>8} {:>8}", "bytes of a row", "table", "indexes");
+    for table in ["device", "outcome", "pending"] {
+        let size = |what: &str| number(&format!("select {what}('pushroll.{table}')")) / ROWS as f64;
+        let (rows, indexes) = (size("pg_table_size"), size("pg_indexes_size"));
+        println!("{table:44} {rows:8.0} {indexes:8.0}");
+    }
+    println!("{:44} {:8.0}", "the log, bytes of a registration", logged / ROWS as f64);
+    store[0].close().await;
+}
+
 #[tokio::main]
 async fn main() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
     let span = Duration::from_secs(seconds);
+    let only = std::env::args().nth(2);
+    let asked_for = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let settings = &[("shared_buffers", "512MB"), ("max_wal_size", "4GB")];
     let server = PostgresServer::start(Options { durable: true, settings });
-    println!("{:44} {:>8} {:>8} {:>6}", "", "store", "bare", "ratio");
-    let sizes: &[usize] = if std::env::args().nth(2).is_some() { &[] } else { &[10, 100, 1_000] };
-    for &size in sizes {
-        let store = nodes(&server, 64, 1).await;
-        let database = server.create_database();
-        let bare_settings = PostgresSettings::new(server.url(&database).parse().expect("a URL"));
-        let migration = Migration { shards: Some(64), citus: false };
-        migrate(&bare_settings, migration).await.expect("a schema");
-        let mut calls = Bare::connect(&server.url(&database), 64).await;
-        let maker = Arc::default();
-        let (mut of_bare, mut of_store) = (0.0, 0.0);
-        // In turns, since the machine's speed changes from second to second.
-        for _ in 0..ROUNDS {
-            of_bare += bare(&mut calls, size, span / ROUNDS).await;
-            of_store += stored(&store, &maker, 1, size, span / ROUNDS).await;
-        }
-        let (bare, rate) = (of_bare / f64::from(ROUNDS), of_store / f64::from(ROUNDS));
-        let what = format!("one caller, slices of {size}, 64 shards");
-        println!("{what:44} {rate:8.0} {bare:8.0} {:6.2}", rate / bare);
-        store[0].close().await;
+    if asked_for("loop") {
+        beside_a_loop(&server, span).await;
     }
-    // Shards, nodes, callers, slices; beside the same callers and slices on one node and one shard.
-    let crowds = [
-        (1, 1, 64, 1),
-        (64, 1, 64, 1),
-        (64, 3, 64, 1),
-        (1, 1, 192, 1),
-        (64, 1, 192, 1),
-        (64, 3, 192, 1),
-        (1, 1, 12, 100),
-        (64, 1, 12, 100),
-        (64, 3, 12, 100),
-    ];
-    let mut of_one = 0.0;
-    for (shards, count, callers, size) in crowds {
-        let stores = nodes(&server, shards, count).await;
-        let rate = stored(&stores, &Arc::default(), callers, size, span).await;
-        if count == 1 && shards == 1 {
-            of_one = rate;
-        }
-        let what = format!("{callers} callers, slices of {size}, {shards} shards, {count} nodes");
-        println!("{what:44} {rate:8.0} {:>8} {:6.2}", "", rate / of_one);
-        for store in stores {
-            store.close().await;
-        }
+    if asked_for("nodes") {
+        beside_one(&server, span).await;
+    }
+    if asked_for("bytes") {
+        bytes_of_rows(&server).await;
     }
 }
