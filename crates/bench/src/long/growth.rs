@@ -63,6 +63,17 @@ pub struct Size {
 }
 
 impl Growth {
+    /// These sizes, and those of an earlier run that this one did not measure.
+    #[must_use]
+    pub fn beside(mut self, earlier: Option<Self>) -> Self {
+        let millions = |size: &Size| size.devices / 1_000_000;
+        let measured: Vec<_> = self.sizes.iter().map(millions).collect();
+        let earlier = earlier.into_iter().flat_map(|growth| growth.sizes);
+        self.sizes.extend(earlier.filter(|size| !measured.contains(&millions(size))));
+        self.sizes.sort_by_key(|size| size.devices);
+        self
+    }
+
     /// The size with so many million devices.
     pub fn at_millions(&self, millions: u64) -> Option<&Size> {
         self.sizes.iter().find(|size| size.devices / 1_000_000 == millions)

@@ -27,7 +27,10 @@ impl Command {
     /// Measures, and adds what came of it to the report.
     pub async fn measure(&self, how: &How, parts: &mut Parts) -> anyhow::Result<()> {
         match self {
-            Self::Growth(options) => parts.growth = Some(growth::measure(how, options).await?),
+            Self::Growth(options) => {
+                let measured = growth::measure(how, options).await?;
+                parts.growth = Some(measured.beside(parts.growth.take()));
+            }
             Self::StartUp(options) => {
                 let stage = Stage::set(how).await?;
                 parts.start_up = Some(start_up::measure(&stage, options).await?);
