@@ -57,6 +57,7 @@ impl Shared {
         let told =
             db.query_one(&statements.say_alive.one, &[&self.node, &db.settings.node]).await?;
         self.skewed.measured(before, told.try_get(0)?, began.elapsed());
+        *self.written_at.lock() = Instant::now();
         let nodes = db.query(&statements.nodes.one, &[&lease_seconds]).await?;
         let nodes: Result<Vec<Uuid>, _> = nodes.iter().map(|row| row.try_get(0)).collect();
         let nodes = nodes?;

@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod checks;
 mod config;
+mod connect;
 mod counts;
 mod db;
 mod deliveries;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pushroll_domain::Clock;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: AtomicU32,
     /// Whether announcements reach us.
     pub(crate) is_listening: AtomicBool,
+    /// When something was last written for sure.
+    pub(crate) written_at: Mutex<Instant>,
     /// The leases are to be looked at.
     pub(crate) look_at_leases: Notify,
     pub(crate) stop: CancellationToken,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex as ParkingMutex;
 use pushroll_domain::{
     Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord,
     DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId,
@@ -118,6 +119,7 @@ impl PostgresStore {
             skewed: Skewed::default(),
             nodes: AtomicU32::new(1),
             is_listening: AtomicBool::new(false),
+            written_at: ParkingMutex::new(Instant::now()),
             look_at_leases: Notify::new(),
             stop: CancellationToken::new(),
         });
@@ -565,10 +567,16 @@ impl Store for PostgresStore {
             return Err(unavailable("too much is waiting to be committed"));
         }
         let row = shared.db.query_one(&shared.statements.takes_writes.one, &[]).await?;
-        if row.try_get(0).map_err(Fault::from)? {
-            return Ok(());
+        if !row.try_get::<_, bool>(0).map_err(Fault::from)? {
+            return Err(unavailable("the database is read-only"));
         }
-        Err(unavailable("the database is read-only"))
+        // It may be read and not written: a replica is away that commits wait for.
+        let silent = shared.written_at.lock().elapsed();
+        if silent > shared.db.settings.lease {
+            let seconds = silent.as_secs();
+            return Err(unavailable(format!("nothing could be written for {seconds} seconds")));
+        }
+        Ok(())
     }
 
     async fn close(&self) {

@@ -5,9 +5,11 @@
 
 mod bad_days;
 mod cluster;
+mod failover;
 mod nodes;
 mod place;
 mod schema;
+mod valve;
 
 mod suite {
     //! What every store promises, with calls for rows of all shards.

@@ -16,6 +16,7 @@ mod caller;
 mod cluster;
 mod dice;
 mod disk;
+mod failover;
 mod full_disk;
 mod kills;
 mod ledger;
