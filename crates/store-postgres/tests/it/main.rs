@@ -9,6 +9,7 @@ mod failover;
 mod nodes;
 mod place;
 mod schema;
+mod tls;
 mod valve;
 
 mod suite {
