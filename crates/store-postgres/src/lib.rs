@@ -27,6 +27,7 @@ mod listen;
 mod read;
 mod rows;
 mod schema;
+mod sealing;
 mod settings;
 mod shards;
 mod shared;
@@ -37,8 +38,10 @@ mod survey;
 mod sweep;
 mod take;
 mod tls;
+mod upkeep;
 
 pub use schema::{Migrated, Migration, SchemaError, migrate};
 pub use settings::{Authorities, ConnectionUrl, PostgresSettings, Tls, UrlFault};
 pub use shards::MOST_SHARDS;
 pub use store::{OpenError, PostgresStore};
+pub use upkeep::{LiveNode, Upkeep};

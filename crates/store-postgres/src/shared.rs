@@ -15,6 +15,7 @@ use crate::counts::Counts;
 use crate::db::Db;
 use crate::hands::Hands;
 use crate::leases::Leases;
+use crate::sealing::Sealing;
 use crate::shards::Shards;
 use crate::skew::Skewed;
 use crate::statements::Statements;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) configuration: watch::Sender<i64>,
     /// How far our clock is from the database's.
     pub(crate) skewed: Skewed,
+    /// Which key seals.
+    pub(crate) sealing: Sealing,
     /// How many nodes there are.
     pub(crate) nodes: AtomicU32,
     /// Whether announcements reach us.

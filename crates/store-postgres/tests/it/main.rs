@@ -8,6 +8,7 @@ mod cluster;
 mod failover;
 mod nodes;
 mod place;
+mod resealing;
 mod schema;
 mod tls;
 mod valve;

@@ -40,15 +40,15 @@ fn requests() -> usize {
 }
 
 /// A database, and the place of the servers that share it.
-struct Cluster {
-    place: Place,
+pub struct Cluster {
+    pub place: Place,
     postgres: Arc<PostgresServer>,
     database: String,
-    addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Cluster {
-    async fn new(durable: bool) -> Self {
+    pub async fn new(durable: bool) -> Self {
         let postgres =
             blocking(move || Arc::new(PostgresServer::start(Options { durable, settings: &[] })))
                 .await;
@@ -65,17 +65,17 @@ impl Cluster {
         Self { place, postgres, database, addresses }
     }
 
-    fn launch(&self, node: usize) -> Server {
+    pub fn launch(&self, node: usize) -> Server {
         self.place.launch_node(&format!("node-{node}"), self.addresses[node])
     }
 
-    async fn start(&self, node: usize) -> Server {
+    pub async fn start(&self, node: usize) -> Server {
         let mut server = self.launch(node);
         server.ready().await;
         server
     }
 
-    async fn sql(&self, sql: &'static str) -> String {
+    pub async fn sql(&self, sql: &'static str) -> String {
         let (postgres, database) = (Arc::clone(&self.postgres), self.database.clone());
         blocking(move || postgres.psql(&database, sql)).await
     }
@@ -147,7 +147,7 @@ async fn status_of(caller: &mut Caller, app: &App) -> Option<u16> {
 }
 
 /// Waits until a server knows an app.
-async fn known(address: SocketAddr, app: &App) {
+pub async fn known(address: SocketAddr, app: &App) {
     let mut caller = Caller::of(address);
     within(LONG, "the app is known on every server", async || {
         (status_of(&mut caller, app).await == Some(200)).then_some(())

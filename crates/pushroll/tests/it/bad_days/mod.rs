@@ -30,6 +30,7 @@ mod power_loss;
 mod process;
 mod provider_down;
 mod receivers;
+mod rotation;
 mod scene;
 mod settle;
 mod shim;
