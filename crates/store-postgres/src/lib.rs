@@ -24,6 +24,7 @@ mod keeper;
 mod keys;
 mod leases;
 mod listen;
+mod look;
 mod read;
 mod rows;
 mod schema;
@@ -40,6 +41,7 @@ mod take;
 mod tls;
 mod upkeep;
 
+pub use look::{ReplicaFacts, ServerFacts, ShardFacts, TableFacts};
 pub use schema::{Migrated, Migration, SchemaError, migrate};
 pub use settings::{Authorities, ConnectionUrl, PostgresSettings, Tls, UrlFault};
 pub use shards::MOST_SHARDS;

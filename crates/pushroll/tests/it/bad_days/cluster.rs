@@ -139,6 +139,49 @@ async fn what_is_configured_on_one_server_is_in_force_on_all() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_looks_into_the_database_and_says_what_to_do() {
+    let cluster = Cluster::new(false).await;
+    let examined = async |code: i32| {
+        let mut doctor = cluster.place.begin("doctor");
+        assert_eq!(doctor.end_within(LONG).await.code(), Some(code), "{}", doctor.output());
+        let said = doctor.output();
+        let last = said.rfind("✓ settings").expect("it began");
+        said[last..].to_owned()
+    };
+    let said = examined(1).await;
+    assert!(
+        said.contains("✗ schema: the database has no schema of pushroll's: run `pushroll migrate`"),
+        "{said}"
+    );
+    assert!(cluster.place.run("migrate").await.success());
+    let said = examined(1).await;
+    for line in [
+        "✓ database: postgres://127.0.0.1:",
+        "✓ schema: it is up to date: 64 shards, 0 organizations, 0 apps",
+        "✓ clock of the database: it agrees",
+        "✓ connections: ",
+        "✗ stable storage: fsync is off",
+        "    → Set fsync = on",
+        "✓ vacuum: autovacuum is on",
+        "✓ replicas: there is none",
+        "! shards: no server works on them",
+        "✓ sealing key: key ",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let _server = cluster.start(0).await;
+    let app = Admin::of(cluster.addresses[0]).make_app(&cluster.place.simulator).await;
+    let said = examined(1).await;
+    for line in [
+        "✓ shards: 1 servers work on all 64: node-0",
+        "the first start notes it",
+        &format!("✓ app Bad days ({})", app.id),
+    ] {
+        assert_eq!(said.contains(line), line != "the first start notes it", "{line} in {said}");
+    }
+}
+
 async fn status_of(caller: &mut Caller, app: &App) -> Option<u16> {
     let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices/status/", app.org);
     let ids = ["00000000-0000-0000-0000-000000000000"];
