@@ -21,6 +21,7 @@ mod ids;
 mod place;
 mod ports;
 mod registration;
+mod reseal;
 mod retry_after;
 mod secret;
 mod time;
@@ -63,6 +64,7 @@ pub use registration::{
     Accept, CleanUp, Ended, Ending, FailureReason, Finish, Finished, LaneLoad, Outcome, Postpone,
     Registration, RegistrationView, Standing, Status,
 };
+pub use reseal::{Reseal, SealingKeys};
 pub use retry_after::retry_after;
 pub use secret::{ApiToken, ApiTokenFault, Sealed, Secret, TokenHash};
 pub use time::Timestamp;

@@ -35,7 +35,7 @@ pub use inspect::InspectError;
 pub use limits::{LimitName, Source, Throttled};
 pub use register::{RegisterError, RegisterItem, RegisterOptions, RequestedCallback};
 pub use report_status::StatusError;
-pub use resealing::{app_sealed_anew, order_sealed_anew};
+pub use resealing::{app_sealed_anew, order_sealed_anew, sealed_in};
 pub use service::{Parts, Service};
 pub use settings::{CallbackLimits, EngineSettings, RateLimit, RequestLimits, VerificationLimits};
 pub use symptom::{Symptom, provider_name};

@@ -53,6 +53,17 @@ pub fn app_sealed_anew(app: &App, sealer: &dyn Sealer) -> Result<App, SealFault>
     Ok(App { ios, android, webhook_secret, old_webhook_secret, ..app.clone() })
 }
 
+/// Everything of the app that is sealed.
+pub fn sealed_in(app: &App) -> impl Iterator<Item = &Sealed> {
+    let ios = app.ios.as_ref().map(|side| match &side.auth {
+        IosAuth::Key { key_id: _, team_id: _, p8 } => p8,
+        IosAuth::Certificate { facts: _, pem } => pem,
+    });
+    let android = app.android.as_ref().map(|side| &side.service_account);
+    let old = app.old_webhook_secret.as_ref().map(|old| &old.secret);
+    [Some(&app.webhook_secret), ios, android, old].into_iter().flatten()
+}
+
 /// The order with the caller's headers sealed anew.
 ///
 /// # Errors
@@ -153,6 +164,8 @@ mod tests {
         for auth in [by_key, by_certificate] {
             let anew = app_sealed_anew(&app(1, auth(1)), &Numbered(2)).unwrap();
             assert_eq!(anew, app(2, auth(2)));
+            assert_eq!(sealed_in(&anew).count(), 4);
+            assert!(sealed_in(&anew).all(|sealed| sealed.0[0] == 2));
         }
         let bare = App { ios: None, android: None, ..app(1, by_key(1)) };
         let expected = App { ios: None, android: None, ..app(2, by_key(2)) };

@@ -12,12 +12,17 @@ mod key_ring;
 pub mod rotation;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use pushroll_domain::{Random, SealContext, SealFault, Sealed, Sealer, Secret};
+use pushroll_domain::{
+    App, AppId, CallbackOrder, OrgId, Random, Reseal, SealContext, SealFault, Sealed, Sealer,
+    SealingKeys, Secret,
+};
+use pushroll_engine::{app_sealed_anew, order_sealed_anew, sealed_in};
 use thiserror::Error;
 
 pub use key_ring::{KeyRing, KeyRingFault};
@@ -143,9 +148,10 @@ impl fmt::Debug for SealingKey {
 /// Seals under one key, and opens under that and others.
 #[derive(Debug)]
 pub struct AesSealer {
-    id: KeyId,
-    deriving: hmac::Key,
-    others: Vec<(KeyId, hmac::Key)>,
+    /// The newest first.
+    keys: Vec<(KeyId, hmac::Key)>,
+    /// The place of the one that seals.
+    current: AtomicUsize,
 }
 
 fn deriving(key: &SealingKey) -> hmac::Key {
@@ -156,22 +162,29 @@ impl AesSealer {
     /// A sealer under this key.
     #[must_use]
     pub fn new(key: &SealingKey) -> Self {
-        Self { id: key.id, deriving: deriving(key), others: Vec::new() }
+        Self { keys: vec![(key.id, deriving(key))], current: AtomicUsize::new(0) }
     }
 
     /// A sealer under the newest of these keys that opens under all of them.
     #[must_use]
     pub fn with(keys: &KeyRing) -> Self {
-        let others = keys.others().iter().map(|key| (key.id, deriving(key))).collect();
-        Self { others, ..Self::new(keys.newest()) }
+        let all = std::iter::once(keys.newest()).chain(keys.others());
+        let keys = all.map(|key| (key.id, deriving(key))).collect();
+        Self { keys, current: AtomicUsize::new(0) }
     }
 
     /// The key that messages under the key with this id are derived from.
     fn deriving(&self, id: &[u8]) -> Option<&hmac::Key> {
-        if id == self.id.0 {
-            return Some(&self.deriving);
-        }
-        self.others.iter().find(|(other, _)| id == other.0).map(|(_, key)| key)
+        self.keys.iter().find(|(other, _)| id == other.0).map(|(_, key)| key)
+    }
+
+    fn current(&self) -> &(KeyId, hmac::Key) {
+        &self.keys[self.current.load(Ordering::Acquire)]
+    }
+
+    /// Whether it is under the key that seals now.
+    fn is_current(&self, sealed: &Sealed) -> bool {
+        sealed.0.get(1..=KEY_ID_BYTES) == Some(&self.current().0.0[..])
     }
 
     /// The key of one message.
@@ -197,8 +210,9 @@ fn bound_to(head: &[u8], context: SealContext<'_>) -> Aad<Vec<u8>> {
 impl Sealer for AesSealer {
     fn seal(&self, context: SealContext<'_>, plain: &[u8]) -> Sealed {
         let mut sealed = Vec::with_capacity(HEAD_BYTES + plain.len() + AES_256_GCM.tag_len());
+        let (id, deriving) = self.current();
         sealed.push(VERSION);
-        sealed.extend_from_slice(&self.id.0);
+        sealed.extend_from_slice(&id.0);
         let mut random = [0; SALT_BYTES + NONCE_LEN];
         SystemRandom.fill(&mut random);
         sealed.extend_from_slice(&random);
@@ -208,7 +222,7 @@ impl Sealer for AesSealer {
 
         let mut text = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
         text.extend_from_slice(plain);
-        Self::message_key(&self.deriving, salt)
+        Self::message_key(deriving, salt)
             .seal_in_place_append_tag(nonce, aad, &mut text)
             .expect("a text that fits into memory fits into GCM");
         sealed.append(&mut text);
@@ -239,10 +253,49 @@ impl Sealer for AesSealer {
     }
 }
 
+impl Reseal for AesSealer {
+    fn app(&self, app: &App) -> Result<Option<App>, String> {
+        if sealed_in(app).all(|sealed| self.is_current(sealed)) {
+            return Ok(None);
+        }
+        app_sealed_anew(app, self).map(Some).map_err(|fault| fault.to_string())
+    }
+
+    fn order(
+        &self,
+        org: OrgId,
+        app: AppId,
+        order: &CallbackOrder,
+    ) -> Result<Option<CallbackOrder>, String> {
+        if order.headers.as_ref().is_none_or(|sealed| self.is_current(sealed)) {
+            return Ok(None);
+        }
+        order_sealed_anew(org, app, order, self).map(Some).map_err(|fault| fault.to_string())
+    }
+}
+
+impl SealingKeys for AesSealer {
+    fn follow(&self, noted: &[u8]) -> bool {
+        let noted = KeyId::all_from_kept(noted);
+        let place = |id: &KeyId| self.keys.iter().position(|(known, _)| known == id);
+        let places: Option<Vec<usize>> = noted.iter().map(place).collect();
+        let Some(places) = places else { return false };
+        if let Some(first) = places.first() {
+            self.current.store(*first, Ordering::Release);
+        }
+        true
+    }
+
+    fn known(&self) -> Vec<u8> {
+        let current = self.current().0;
+        let others = self.keys.iter().map(|(id, _)| *id).filter(|id| *id != current);
+        KeyId::to_keep(&std::iter::once(current).chain(others).collect::<Vec<_>>())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pushroll_domain::{AppId, OrgId};
 
     fn context(org: u8, app: u8, field: &str) -> SealContext<'_> {
         let (org, app) = (OrgId::from_bytes([org; 16]), AppId::from_bytes([app; 16]));
@@ -298,6 +351,29 @@ mod tests {
         let foreign = AesSealer::new(&key(4)).seal(context(1, 2, "field"), b"x");
         let fault = sealer.open(context(1, 2, "field"), &foreign).unwrap_err();
         assert_eq!(fault, SealFault::OtherKey(key(4).id().to_string()));
+    }
+
+    #[test]
+    fn the_key_that_the_store_has_noted_seals() {
+        let sealer = AesSealer::with(&KeyRing::of(key(2), vec![key(1)]));
+        let sealed_by = |number| {
+            let sealed = sealer.seal(context(1, 2, "field"), b"x");
+            assert!(sealer.is_current(&sealed));
+            AesSealer::new(&key(number)).open(context(1, 2, "field"), &sealed).is_ok()
+        };
+        let noted = |numbers: &[u8]| {
+            KeyId::to_keep(&numbers.iter().map(|number| key(*number).id()).collect::<Vec<_>>())
+        };
+        assert!(sealed_by(2));
+        assert!(sealer.follow(&noted(&[1])));
+        assert!(sealed_by(1));
+        assert_eq!(sealer.known(), noted(&[1, 2]));
+        let before = sealer.seal(context(1, 2, "field"), b"x");
+        assert!(sealer.follow(&noted(&[2, 1])));
+        assert!(sealed_by(2) && !sealer.is_current(&before));
+        assert_eq!(sealer.known(), noted(&[2, 1]));
+        assert!(!sealer.follow(&noted(&[3, 2])), "one that is not known");
+        assert!(sealed_by(2), "nothing has changed");
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Server {
             store: Arc::clone(&store),
             providers: Arc::clone(&providers) as _,
             callbacks: Arc::clone(&callbacks),
-            sealer: Arc::new(sealer),
+            sealer,
             clock: Arc::clone(&machine.clock),
             random: Arc::clone(&machine.random),
             settings: engine,

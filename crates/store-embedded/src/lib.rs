@@ -34,6 +34,5 @@ mod writer;
 
 pub use engine::{OpenError, is_in_use};
 pub use look::{Look, look};
-pub use resealing::Reseal;
 pub use settings::EmbeddedSettings;
 pub use store::EmbeddedStore;

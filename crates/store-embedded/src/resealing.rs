@@ -3,7 +3,7 @@
 //! In bounded steps, one commit each: whatever is done stays done if the process dies, and doing it again does
 //! no harm.
 
-use pushroll_domain::{App, AppId, CallbackOrder, OrgId, StoreError};
+use pushroll_domain::{AppId, Reseal, StoreError};
 
 use crate::columns::Column;
 use crate::group::Group;
@@ -13,22 +13,6 @@ use crate::rows;
 
 /// The most rows in one step.
 const ROWS_AT_ONCE: usize = 512;
-
-/// Knows what is sealed in the domain's values, and how to seal it anew.
-pub trait Reseal: Send + Sync + 'static {
-    /// The app with everything sealed anew.
-    ///
-    /// # Errors
-    /// Says what does not open.
-    fn app(&self, app: &App) -> Result<App, String>;
-
-    /// The caller's headers sealed anew, if there are any.
-    ///
-    /// # Errors
-    /// Says what does not open.
-    fn order(&self, org: OrgId, app: AppId, order: &CallbackOrder)
-    -> Result<CallbackOrder, String>;
-}
 
 /// The kinds of rows that hold something sealed.
 const COLUMNS: [Column; 4] = [Column::Config, Column::Queue, Column::Callbacks, Column::Retries];
@@ -81,34 +65,33 @@ fn anew(
             let id = keys::config_id(key).ok_or_else(|| rows::corrupt("app"))?;
             let app = rows::decode_app(AppId::from_bytes(id), row)?;
             let name = format!("app {}", app.id);
-            let app = reseal.app(&app).map_err(|fault| unopened(&name, &fault))?;
-            Ok(Some(rows::encode_app(&app)))
+            let anew = reseal.app(&app).map_err(|fault| unopened(&name, &fault))?;
+            Ok(anew.as_ref().map(rows::encode_app))
         }
         Column::Queue => {
             let key: keys::QueueKey = key.try_into().map_err(|_| rows::corrupt("registration"))?;
             let app = keys::app_of(&key).ok_or_else(|| rows::corrupt("registration"))?;
             let mut registration = read::decode_queued(app, &key, row)?;
-            let Some(order) = registration.callback.take().filter(|one| one.headers.is_some())
-            else {
-                return Ok(None);
-            };
+            let Some(order) = &registration.callback else { return Ok(None) };
             let name = format!("registration {}", registration.id);
-            let order = reseal
-                .order(registration.org, registration.app, &order)
+            let anew = reseal
+                .order(registration.org, registration.app, order)
                 .map_err(|fault| unopened(&name, &fault))?;
-            registration.callback = Some(order);
-            Ok(Some(rows::encode_registration(&registration)))
+            Ok(anew.map(|order| {
+                registration.callback = Some(order);
+                rows::encode_registration(&registration)
+            }))
         }
         Column::Callbacks | Column::Retries => {
             let id = keys::id_of(key).ok_or_else(|| rows::corrupt("callback"))?;
             let mut delivery = rows::decode_delivery(id, row)?;
-            if delivery.order.headers.is_none() {
-                return Ok(None);
-            }
-            delivery.order = reseal
+            let anew = reseal
                 .order(delivery.org, delivery.app, &delivery.order)
                 .map_err(|fault| unopened(&format!("callback {id}"), &fault))?;
-            Ok(Some(rows::encode_delivery(&delivery)))
+            Ok(anew.map(|order| {
+                delivery.order = order;
+                rows::encode_delivery(&delivery)
+            }))
         }
         Column::Meta
         | Column::Pending

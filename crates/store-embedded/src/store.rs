@@ -12,7 +12,8 @@ use pushroll_domain::{
     Accept, App, AppId, BackUp, BackUpFault, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
     DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
     LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
-    RegistrationView, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
+    RegistrationView, Reseal, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord,
+    UserId,
 };
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -30,7 +31,7 @@ use crate::loads::Loads;
 use crate::log::{self, LogNumbers};
 use crate::meters::Meters;
 use crate::read;
-use crate::resealing::{self, Reseal};
+use crate::resealing;
 use crate::settings::EmbeddedSettings;
 use crate::shared::Shared;
 use crate::writer::{Job, Message, Writer};

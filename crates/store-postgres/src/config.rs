@@ -2,18 +2,20 @@
 //! changes: so they happen one after the other, and every node hears of each.
 
 use pushroll_domain::{
-    App, AppId, Directory, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
+    App, AppId, Directory, Org, OrgId, Reseal, StoreError, Timestamp, TokenId, TokenRecord,
 };
 use serde_json::Value;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
+use crate::db::Db;
 use crate::faults::Fault;
 use crate::keys;
 use crate::listen::CONFIGURATION;
 use crate::rows::codes;
 use crate::rows::config as document;
 use crate::shared::Shared;
+use crate::upkeep::app_anew;
 
 const COUNT: &str = "update pushroll.installation set configuration = configuration + 1";
 const PUT_ORG: &str = "insert into pushroll.org (id, document) values ($1, $2)
@@ -46,6 +48,9 @@ const TOKENS: &str = "select id, app, hash, revoked_at, document from pushroll.t
 const APP: &str = "select deleted_at is not null, purged,
       coalesce(deleted < now() - $2 * interval '1 second', true)
     from pushroll.app where id = $1";
+const APP_TO_SEAL: &str =
+    "select id, org, deleted_at, document from pushroll.app where id = $1 and not purged";
+const SEALED_APP: &str = "update pushroll.app set document = $2 where id = $1";
 const SEALING_KEY: &str = "select sealing_key from pushroll.installation";
 const SET_SEALING_KEY: &str = "update pushroll.installation set sealing_key = $2
     where sealing_key is not distinct from $1";
@@ -61,30 +66,94 @@ pub(crate) struct AppState {
     pub(crate) known_to_all: bool,
 }
 
-impl Shared {
-    pub(crate) async fn directory(&self) -> Result<Directory, StoreError> {
-        let (orgs, apps, tokens) = self
-            .db
-            .with_connection(async |connection| {
-                let transaction = connection
-                    .build_transaction()
-                    .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-                    .read_only(true)
-                    .start()
-                    .await?;
-                let orgs = transaction.query(ORGS, &[]).await?;
-                let apps = transaction.query(APPS, &[]).await?;
-                let tokens = transaction.query(TOKENS, &[]).await?;
-                transaction.commit().await?;
-                Ok((orgs, apps, tokens))
+/// Organizations, apps and tokens, as they were at one moment.
+pub(crate) async fn directory(db: &Db) -> Result<Directory, StoreError> {
+    let (orgs, apps, tokens) = db
+        .with_connection(async |connection| {
+            let transaction = connection
+                .build_transaction()
+                .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+                .read_only(true)
+                .start()
+                .await?;
+            let orgs = transaction.query(ORGS, &[]).await?;
+            let apps = transaction.query(APPS, &[]).await?;
+            let tokens = transaction.query(TOKENS, &[]).await?;
+            transaction.commit().await?;
+            Ok((orgs, apps, tokens))
+        })
+        .await?;
+    let orgs: Result<Vec<_>, StoreError> = orgs.iter().map(org).collect();
+    let apps: Result<Vec<_>, StoreError> = apps.iter().map(app).collect();
+    let tokens: Result<Vec<_>, StoreError> = tokens.iter().map(token).collect();
+    Ok(Directory::new(orgs?, apps?, tokens?))
+}
+
+pub(crate) async fn sealing_fingerprint(db: &Db) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(db.query_one(SEALING_KEY, &[]).await?.try_get(0)?)
+}
+
+/// Sets the fingerprint if it is still this one, and tells all nodes; returns the one that is there then.
+pub(crate) async fn replace_sealing_fingerprint(
+    db: &Db,
+    old: Option<&[u8]>,
+    new: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let arguments: Arguments<'_> = vec![Box::new(old), Box::new(new)];
+    change(db, &[(SET_SEALING_KEY, arguments)]).await?;
+    Ok(sealing_fingerprint(db).await?)
+}
+
+/// Seals every app anew that is not under the newest key; how many it were. Each is read again under the lock of the
+/// configuration, so that no change of it is lost.
+pub(crate) async fn seal_apps_anew(db: &Db, reseal: &dyn Reseal) -> Result<u64, StoreError> {
+    let directory = directory(db).await?;
+    let mut sealed = 0;
+    for known in directory.orgs().iter().flat_map(|org| directory.apps_of(org.id)) {
+        if app_anew(reseal, &known)?.is_none() {
+            continue;
+        }
+        let id = keys::app(known.id);
+        let done = db
+            .transaction(async |transaction: &Transaction<'_>| {
+                transaction.execute(COUNT, &[]).await?;
+                let Some(row) = transaction.query_opt(APP_TO_SEAL, &[&id]).await? else {
+                    return Ok(Ok(0));
+                };
+                let anew = match app(&row).and_then(|app| app_anew(reseal, &app)) {
+                    Ok(Some(anew)) => anew,
+                    Ok(None) => return Ok(Ok(0)),
+                    Err(fault) => return Ok(Err(fault)),
+                };
+                let document = document::encode_app(&anew);
+                Ok(Ok(transaction.execute(SEALED_APP, &[&id, &document]).await?))
             })
             .await?;
-        let orgs: Result<Vec<_>, StoreError> = orgs.iter().map(org).collect();
-        let apps: Result<Vec<_>, StoreError> = apps.iter().map(app).collect();
-        let tokens: Result<Vec<_>, StoreError> = tokens.iter().map(token).collect();
-        Ok(Directory::new(orgs?, apps?, tokens?))
+        sealed += done?;
     }
+    Ok(sealed)
+}
 
+/// Changes the configuration, in one step; how many rows were changed.
+async fn change(db: &Db, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
+    db.check_open()?;
+    let changed = db
+        .transaction(async |transaction: &Transaction<'_>| {
+            transaction.execute(COUNT, &[]).await?;
+            let mut changed = 0;
+            for (sql, arguments) in changes {
+                let arguments: Vec<_> =
+                    arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
+                changed += transaction.execute(*sql, &arguments).await?;
+            }
+            transaction.execute("select pg_notify($1, '')", &[&CONFIGURATION]).await?;
+            Ok(changed)
+        })
+        .await?;
+    Ok(changed)
+}
+
+impl Shared {
     pub(crate) async fn put_org(&self, org: &Org) -> Result<(), StoreError> {
         let id = Uuid::from_bytes(*org.id.as_bytes());
         let arguments: Arguments<'_> = vec![Box::new(id), Box::new(document::encode_org(org))];
@@ -92,6 +161,9 @@ impl Shared {
     }
 
     pub(crate) async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+        let _era = self.sealing.era();
+        let anew = self.sealing.app(app)?;
+        let app = anew.as_ref().unwrap_or(app);
         let arguments: Arguments<'_> = vec![
             Box::new(keys::app(app.id)),
             Box::new(Uuid::from_bytes(*app.org.as_bytes())),
@@ -164,38 +236,8 @@ impl Shared {
         rows.first().map(state).transpose()
     }
 
-    /// Changes the configuration, in one step; how many rows were changed.
     async fn change(&self, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
-        self.db.check_open()?;
-        let changed = self
-            .db
-            .transaction(async |transaction: &Transaction<'_>| {
-                transaction.execute(COUNT, &[]).await?;
-                let mut changed = 0;
-                for (sql, arguments) in changes {
-                    let arguments: Vec<_> =
-                        arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
-                    changed += transaction.execute(*sql, &arguments).await?;
-                }
-                transaction.execute("select pg_notify($1, '')", &[&CONFIGURATION]).await?;
-                Ok(changed)
-            })
-            .await?;
-        Ok(changed)
-    }
-
-    pub(crate) async fn sealing_fingerprint(&self) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.db.query_one(SEALING_KEY, &[]).await?.try_get(0)?)
-    }
-
-    /// Sets the fingerprint if it is still this one; returns the one that is there then.
-    pub(crate) async fn replace_sealing_fingerprint(
-        &self,
-        old: Option<&[u8]>,
-        new: &[u8],
-    ) -> Result<Option<Vec<u8>>, Fault> {
-        self.db.query(SET_SEALING_KEY, &[&old, &new]).await?;
-        self.sealing_fingerprint().await
+        change(&self.db, changes).await
     }
 }
 

@@ -3,16 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool};
 use pushroll_domain::StoreError;
 use tokio::time::timeout;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Connection, Row, Socket, Transaction};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, Row, Transaction};
 
+use crate::connect::{Connector, Listening};
 use crate::faults::{Fault, Kind};
 use crate::settings::PostgresSettings;
 use crate::tls;
@@ -25,41 +23,22 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 /// An argument of a statement.
 pub(crate) type Argument<'a> = &'a (dyn ToSql + Sync);
 
-/// A connection that has to be driven to hear anything.
-pub(crate) type Listening =
-    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
-
 /// The connections of this process.
 pub(crate) struct Db {
-    pool: Pool,
+    pool: Pool<Connector>,
     pub(crate) settings: PostgresSettings,
-    connector: MakeRustlsConnect,
+    connector: Connector,
     closed: AtomicBool,
 }
 
 impl Db {
     /// Makes no connection yet.
     pub(crate) fn new(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connector = tls::connector(&settings.tls)?;
-        let manager = Manager::from_config(
-            settings.driver(),
-            connector.clone(),
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let set_up = set_up(&settings);
-        let hook = Hook::async_fn(move |client: &mut ClientWrapper, _| {
-            let set_up = set_up.clone();
-            Box::pin(async move {
-                client.batch_execute(&set_up).await.map_err(HookError::Backend)?;
-                Ok(())
-            })
-        });
-        let pool = Pool::builder(manager)
+        let connector = Connector::new(&settings, tls::connector(&settings.tls)?);
+        // How long each address may take is the connector's business.
+        let pool = Pool::builder(connector.clone())
             .max_size(usize::try_from(settings.connections).unwrap_or(usize::MAX).max(2))
             .wait_timeout(Some(settings.statement_timeout))
-            .create_timeout(Some(settings.connect_timeout))
-            .recycle_timeout(Some(settings.connect_timeout))
-            .post_create(hook)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| Fault::new(Kind::NotNow, cause.to_string()))?;
@@ -106,11 +85,14 @@ impl Db {
     /// Does something on a connection. One that turns out to be of no use is not used again.
     pub(crate) async fn with_connection<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Object) -> Result<T, Fault>,
+        work: impl AsyncFnOnce(&mut Object<Connector>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut connection = self.pool.get().await?;
         let most = self.settings.statement_timeout + GRACE;
-        let done = timeout(most, work(&mut connection)).await.unwrap_or(Err(Fault::timed_out()));
+        let Ok(done) = timeout(most, work(&mut connection)).await else {
+            self.give_up(connection).await;
+            return Err(Fault::timed_out());
+        };
         if let Err(Fault { kind: Kind::Connection, .. }) = &done {
             drop(Object::take(connection));
         }
@@ -131,14 +113,17 @@ impl Db {
         .await
     }
 
+    /// Leaves a connection whose server does not answer. What it still waits for (a replica that is away) is broken
+    /// off, or such connections would pile up over there.
+    async fn give_up(&self, connection: Object<Connector>) {
+        let token = Object::take(connection).cancel_token();
+        // Whether it arrives makes no difference to who waits here.
+        let _ = timeout(GRACE, token.cancel_query(self.connector.tls())).await;
+    }
+
     /// A connection of its own, for listening.
     pub(crate) async fn listener(&self) -> Result<(Client, Listening), Fault> {
-        let driver = self.settings.driver();
-        let connecting = driver.connect(self.connector.clone());
-        match timeout(self.settings.connect_timeout, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(Fault::timed_out()),
-        }
+        self.connector.connect("").await
     }
 }
 

@@ -3,8 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::PoolError;
 use pushroll_domain::StoreError;
+use thiserror::Error as ThisError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -25,7 +26,8 @@ pub(crate) enum Kind {
 }
 
 /// An error, and what follows.
-#[derive(Debug)]
+#[derive(Debug, ThisError)]
+#[error("{reason}")]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
     pub(crate) reason: String,
@@ -47,10 +49,10 @@ impl From<Error> for Fault {
     }
 }
 
-impl From<PoolError> for Fault {
-    fn from(error: PoolError) -> Self {
+impl From<PoolError<Fault>> for Fault {
+    fn from(error: PoolError<Fault>) -> Self {
         match error {
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(fault) => fault,
             PoolError::Timeout(_) => Self::new(
                 Kind::NotNow,
                 "no connection to the database is free (see store.connections)",

@@ -33,7 +33,8 @@ impl Shared {
     pub(crate) async fn keep_leases(self: Arc<Self>) {
         let every = self.db.settings.lease / RENEWALS_PER_LEASE;
         loop {
-            let wait = if self.leases.leaving().is_empty() { every } else { SOON };
+            let is_calm = self.leases.leaving().is_empty() && !self.sealing.is_settling();
+            let wait = if is_calm { every } else { SOON };
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.look_at_leases.notified() => {}
@@ -53,10 +54,13 @@ impl Shared {
     pub(crate) async fn look_after_leases(&self) -> Result<(), Fault> {
         let (db, statements) = (&self.db, &self.statements);
         let lease_seconds = db.settings.lease.as_secs_f64();
+        let keys = self.sealing.report();
         let (before, began) = (self.clock.now(), Instant::now());
-        let told =
-            db.query_one(&statements.say_alive.one, &[&self.node, &db.settings.node]).await?;
+        let told = db
+            .query_one(&statements.say_alive.one, &[&self.node, &db.settings.node, &keys])
+            .await?;
         self.skewed.measured(before, told.try_get(0)?, began.elapsed());
+        *self.written_at.lock() = Instant::now();
         let nodes = db.query(&statements.nodes.one, &[&lease_seconds]).await?;
         let nodes: Result<Vec<Uuid>, _> = nodes.iter().map(|row| row.try_get(0)).collect();
         let nodes = nodes?;

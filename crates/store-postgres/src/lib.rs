@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod checks;
 mod config;
+mod connect;
 mod counts;
 mod db;
 mod deliveries;
@@ -23,9 +24,11 @@ mod keeper;
 mod keys;
 mod leases;
 mod listen;
+mod look;
 mod read;
 mod rows;
 mod schema;
+mod sealing;
 mod settings;
 mod shards;
 mod shared;
@@ -36,8 +39,11 @@ mod survey;
 mod sweep;
 mod take;
 mod tls;
+mod upkeep;
 
+pub use look::{ReplicaFacts, ServerFacts, ShardFacts, TableFacts};
 pub use schema::{Migrated, Migration, SchemaError, migrate};
 pub use settings::{Authorities, ConnectionUrl, PostgresSettings, Tls, UrlFault};
 pub use shards::MOST_SHARDS;
 pub use store::{OpenError, PostgresStore};
+pub use upkeep::{LiveNode, Upkeep};

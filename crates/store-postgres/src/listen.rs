@@ -133,6 +133,11 @@ impl Shared {
     pub(crate) async fn look_at_configuration(&self) -> Result<(), Fault> {
         let row = self.db.query_one(&self.statements.configuration.one, &[]).await?;
         let version: i64 = row.try_get(0)?;
+        let noted: Option<&[u8]> = row.try_get(1)?;
+        if self.sealing.follow(noted.unwrap_or_default()) {
+            // The others are told.
+            self.look_at_leases.notify_one();
+        }
         self.configuration.send_if_modified(|known| {
             let is_new = *known != version;
             *known = version;

@@ -5,7 +5,7 @@
 //! The structs here are the format, apart from the domain's types on purpose: a change over there must
 //! not change what is in the database. What a column says is not in the document.
 
-use pushroll_domain::StoreError;
+use pushroll_domain::{CallbackOrder, OrgId, StoreError};
 use serde::{Deserialize, Serialize};
 
 mod answer;
@@ -15,14 +15,24 @@ mod delivery;
 mod device;
 mod outcome;
 mod registration;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use delivery::{
-    CallbackColumns, decode_delivery, decode_record, encode_callback, encode_record,
+    CallbackColumns, callback_sealed_anew, decode_delivery, decode_record, encode_callback,
+    encode_record,
 };
 pub(crate) use device::{DeviceColumns, decode_device, encode_device};
 pub(crate) use outcome::{OutcomeColumns, decode_outcome, encode_outcome, encode_report};
+/// Changes the order of an organization's callback, or leaves it.
+pub(crate) type ChangeOrder<'a> =
+    &'a dyn Fn(OrgId, &CallbackOrder) -> Result<Option<CallbackOrder>, StoreError>;
+/// The document with the order changed by somebody, if he changes it.
+pub(crate) type SealedAnew = fn(&[u8], ChangeOrder<'_>) -> Result<Option<Vec<u8>>, StoreError>;
+
 pub(crate) use registration::{
     PendingColumns, decode_registration, encode_registration, encode_tries,
+    registration_sealed_anew,
 };
 
 /// The only version so far of each kind of document.

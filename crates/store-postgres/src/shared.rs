@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pushroll_domain::Clock;
@@ -14,6 +15,7 @@ use crate::counts::Counts;
 use crate::db::Db;
 use crate::hands::Hands;
 use crate::leases::Leases;
+use crate::sealing::Sealing;
 use crate::shards::Shards;
 use crate::skew::Skewed;
 use crate::statements::Statements;
@@ -44,10 +46,14 @@ pub(crate) struct Shared {
     pub(crate) configuration: watch::Sender<i64>,
     /// How far our clock is from the database's.
     pub(crate) skewed: Skewed,
+    /// Which key seals.
+    pub(crate) sealing: Sealing,
     /// How many nodes there are.
     pub(crate) nodes: AtomicU32,
     /// Whether announcements reach us.
     pub(crate) is_listening: AtomicBool,
+    /// When something was last written for sure.
+    pub(crate) written_at: Mutex<Instant>,
     /// The leases are to be looked at.
     pub(crate) look_at_leases: Notify,
     pub(crate) stop: CancellationToken,

@@ -75,6 +75,17 @@ statements! {
     purge_devices: Scope::OneShard, "select pushroll.purge_devices($1, $2, $3)";
     purge_outcomes: Scope::OneShard, "select pushroll.purge_outcomes($1, $2, $3, $4)";
 
+    sealed_pending: Scope::OneShard,
+        "select p.id, p.app, p.accepted from pushroll.pending p
+         where p.shard = $1 and p.id > $2 order by p.id limit $3";
+    sealed_callbacks: Scope::OneShard,
+        "select c.id, c.app, c.document from pushroll.callback c
+         where c.shard = $1 and c.id > $2 order by c.id limit $3";
+    seal_pending_anew: Scope::OneShard,
+        "select pushroll.seal_pending_anew($1, $2, $3, $4)";
+    seal_callbacks_anew: Scope::OneShard,
+        "select pushroll.seal_callbacks_anew($1, $2, $3, $4)";
+
     standings: Scope::OneShard,
         "select d.id, o.id, o.given_due, (extract(epoch from o.due - now()) * 1000)::bigint
          from unnest($SHARDS$$2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]) with ordinality
@@ -233,15 +244,19 @@ statements! {
         "select shard, holder, expires < now() from pushroll.lease order by shard";
 
     say_alive: Scope::Configuration,
-        "insert into pushroll.node (id, name, seen) values ($1, $2, now())
-         on conflict (id) do update set seen = excluded.seen
+        "insert into pushroll.node (id, name, seen, keys) values ($1, $2, now(), $3)
+         on conflict (id) do update set seen = excluded.seen, keys = excluded.keys
          returning (extract(epoch from now()) * 1000)::bigint";
     forget_node: Scope::Configuration, "delete from pushroll.node where id = $1";
     forget_dead_nodes: Scope::Configuration,
         "delete from pushroll.node where seen < now() - interval '1 hour'";
     nodes: Scope::Configuration,
         "select id from pushroll.node where seen > now() - $1 * interval '1 second' order by id";
-    configuration: Scope::Configuration, "select configuration from pushroll.installation";
+    live_nodes: Scope::Configuration,
+        "select name, keys from pushroll.node
+         where seen > now() - $1 * interval '1 second' order by name, id";
+    configuration: Scope::Configuration,
+        "select configuration, sealing_key from pushroll.installation";
     notify: Scope::Configuration, "select pg_notify($1, $2)";
     takes_writes: Scope::Configuration,
         "select current_setting('transaction_read_only') = 'off'";

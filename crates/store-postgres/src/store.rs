@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex as ParkingMutex;
 use pushroll_domain::{
-    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord,
-    DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId,
-    Page, PageRequest, Postpone, Registration, RegistrationId, RegistrationView, Standing, Status,
-    Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
+    Accept, App, AppId, CallbackOrder, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
+    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
+    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    RegistrationView, SealingKeys, Standing, Status, Store, StoreError, Timestamp, TokenId,
+    TokenRecord, UserId,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::config;
 use crate::db::Db;
 use crate::deliveries::Turns;
 use crate::faults::{Fault, unavailable};
@@ -28,6 +31,7 @@ use crate::intentions::{
 };
 use crate::leases::Leases;
 use crate::schema::{self, SchemaError};
+use crate::sealing::Sealing;
 use crate::settings::PostgresSettings;
 use crate::shared::{Due, Shared};
 use crate::skew::Skewed;
@@ -116,8 +120,10 @@ impl PostgresStore {
             to_announce: Due::default(),
             configuration: watch::channel(0).0,
             skewed: Skewed::default(),
+            sealing: Sealing::default(),
             nodes: AtomicU32::new(1),
             is_listening: AtomicBool::new(false),
+            written_at: ParkingMutex::new(Instant::now()),
             look_at_leases: Notify::new(),
             stop: CancellationToken::new(),
         });
@@ -177,7 +183,7 @@ impl PostgresStore {
     /// # Errors
     /// When the database can't be read.
     pub async fn sealing_fingerprint(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.shared.sealing_fingerprint().await?)
+        Ok(config::sealing_fingerprint(&self.shared.db).await?)
     }
 
     /// Notes the fingerprint of the key under which secrets are sealed, if it is still this one; returns the one
@@ -190,7 +196,17 @@ impl PostgresStore {
         old: Option<&[u8]>,
         new: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.shared.replace_sealing_fingerprint(old, new).await?)
+        config::replace_sealing_fingerprint(&self.shared.db, old, new).await
+    }
+
+    /// Seals by these keys from now on: under the one that the database has noted first, also when that is another one
+    /// day.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn seal_by(&self, keys: Arc<dyn SealingKeys>) -> Result<(), StoreError> {
+        self.shared.sealing.set(keys);
+        Ok(self.shared.look_at_configuration().await?)
     }
 
     /// The number of shards of the database.
@@ -249,6 +265,11 @@ impl PostgresStore {
     }
 }
 
+/// The registration with its callback's order sealed anew.
+fn with_order(registration: &Registration, order: CallbackOrder) -> Registration {
+    Registration { callback: Some(order), ..registration.clone() }
+}
+
 /// When something is due by our monotonic clock, given in the time of day.
 fn instant_of(due: Timestamp, now: Timestamp) -> Instant {
     // Further away than this it is looked at in between anyway.
@@ -262,12 +283,19 @@ impl Store for PostgresStore {
         let room = self.room_now(batch.len())?;
         let shared = &self.shared;
         let (now, skew) = (shared.clock.now(), shared.skewed.get());
+        let _era = shared.sealing.era();
         let mut rows = Vec::with_capacity(batch.len());
         let mut hand = Hand::new(&shared.hands);
         let mut others = Vec::new();
         let mut waiting = Vec::new();
         for Accept { registration, taken } in &batch {
-            rows.push(AcceptRow::of(registration, shared.shards, skew));
+            rows.push(match shared.sealing.order(registration)? {
+                None => AcceptRow::of(registration, shared.shards, skew),
+                Some(order) => {
+                    let registration = with_order(registration, order);
+                    AcceptRow::of(&registration, shared.shards, skew)
+                }
+            });
             let shard = shard_of(shared.shards, registration);
             if !shared.leases.holds(shard) {
                 others.push(shard);
@@ -347,7 +375,17 @@ impl Store for PostgresStore {
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
         let room = self.room(batch.len()).await?;
         let shared = &self.shared;
-        let rows = batch.iter().map(|one| FinishRow::of(one, shared.shards)).collect();
+        let _era = shared.sealing.era();
+        let mut rows = Vec::with_capacity(batch.len());
+        for finish in &batch {
+            rows.push(match shared.sealing.order(&finish.registration)? {
+                None => FinishRow::of(finish, shared.shards),
+                Some(order) => {
+                    let registration = Arc::new(with_order(&finish.registration, order));
+                    FinishRow::of(&Finish { registration, ..finish.clone() }, shared.shards)
+                }
+            });
+        }
         let with_callback = batch.iter().filter(|one| one.registration.callback.is_some());
         let shards = with_callback.map(|one| shard_of(shared.shards, &one.registration)).collect();
         let _changing = shared.counts.changing(shards);
@@ -508,7 +546,7 @@ impl Store for PostgresStore {
 
     async fn directory(&self) -> Result<Directory, StoreError> {
         self.shared.db.check_open()?;
-        self.shared.directory().await
+        config::directory(&self.shared.db).await
     }
 
     async fn configuration_changed(&self) {
@@ -565,10 +603,16 @@ impl Store for PostgresStore {
             return Err(unavailable("too much is waiting to be committed"));
         }
         let row = shared.db.query_one(&shared.statements.takes_writes.one, &[]).await?;
-        if row.try_get(0).map_err(Fault::from)? {
-            return Ok(());
+        if !row.try_get::<_, bool>(0).map_err(Fault::from)? {
+            return Err(unavailable("the database is read-only"));
         }
-        Err(unavailable("the database is read-only"))
+        // It may be read and not written: a replica is away that commits wait for.
+        let silent = shared.written_at.lock().elapsed();
+        if silent > shared.db.settings.lease {
+            let seconds = silent.as_secs();
+            return Err(unavailable(format!("nothing could be written for {seconds} seconds")));
+        }
+        Ok(())
     }
 
     async fn close(&self) {

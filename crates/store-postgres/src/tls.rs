@@ -54,7 +54,12 @@ fn verifier(
                 .map_err(|cause| {
                     unavailable(format!("{} can't be read: {cause}", path.display()))
                 })?;
-            roots.add_parsable_certificates(read);
+            if roots.add_parsable_certificates(read).0 == 0 {
+                let file = path.display();
+                return Err(unavailable(format!(
+                    "{file} holds no certificate of an authority (PEM)"
+                )));
+            }
         }
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))

@@ -63,11 +63,7 @@ impl PostgresServer {
     #[must_use]
     pub fn start(options: Options<'_>) -> Self {
         let programs = programs();
-        let dir = tempfile::Builder::new()
-            .prefix("pushroll-postgres-")
-            .tempdir()
-            .expect("a temporary directory")
-            .keep();
+        let dir = new_directory();
         let user = user_of_server(&dir);
         let mut server =
             Self { programs, user, dir, port: 0, databases: AtomicU32::new(0), watchdog: None };
@@ -77,15 +73,47 @@ impl PostgresServer {
             ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"],
         );
         server.configure(options);
+        server.boot_on_a_free_port();
+        server
+    }
+
+    /// Starts a standby of a server that runs: a copy that follows it, under the name `standby`, and can be promoted.
+    #[must_use]
+    pub fn standby_of(primary: &Self) -> Self {
+        let (programs, dir) = (programs(), new_directory());
+        let user = user_of_server(&dir);
+        let mut standby =
+            Self { programs, user, dir, port: 0, databases: AtomicU32::new(0), watchdog: None };
+        standby.watchdog = Some(standby.watch());
+        let data = standby.dir.join("data");
+        let of =
+            format!("host=127.0.0.1 port={} user=postgres application_name=standby", primary.port);
+        standby.run(
+            "pg_basebackup",
+            [
+                OsStr::new("--dbname"),
+                of.as_ref(),
+                "--pgdata".as_ref(),
+                data.as_ref(),
+                "--write-recovery-conf".as_ref(),
+                "--wal-method=stream".as_ref(),
+                "--checkpoint=fast".as_ref(),
+                "--no-sync".as_ref(),
+            ],
+        );
+        standby.boot_on_a_free_port();
+        standby
+    }
+
+    fn boot_on_a_free_port(&mut self) {
         for attempt in 1.. {
-            server.port = free_port();
-            match server.try_boot() {
+            self.port = free_port();
+            match self.try_boot() {
                 Ok(()) => break,
                 Err(said) if attempt == PORTS_TRIED => panic!("PostgreSQL does not start: {said}"),
                 Err(_) => {}
             }
         }
-        server
     }
 
     /// Where it listens.
@@ -151,6 +179,35 @@ impl PostgresServer {
             Stop::Immediate => "--mode=immediate",
         };
         self.run("pg_ctl", ["stop", mode, "--wait"]);
+    }
+
+    /// kill -9 of all its processes, as if the machine had lost its power.
+    pub fn kill(&self) {
+        let file = self.dir.join("data/postmaster.pid");
+        let text = std::fs::read_to_string(&file).expect("a server that runs");
+        let first = text.lines().next().and_then(|line| line.parse().ok());
+        let postmaster: u32 = first.expect("its process id is in the first line");
+        let mut all = vec![postmaster];
+        all.extend(children_of(postmaster));
+        let ids = all.iter().map(u32::to_string);
+        let mut command = self.command("kill".as_ref());
+        // One may have ended meanwhile.
+        let _ = command.arg("-9").args(ids).stderr(Stdio::null()).status().expect("kill runs");
+        while all.iter().any(|id| is_alive(*id)) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // Its id may stay taken until somebody has waited for it.
+        std::fs::remove_file(file).expect("a file of ours");
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        self.run("pg_ctl", ["promote", "--wait"]);
+    }
+
+    /// At its next start it is a standby of nobody: it takes no writes.
+    pub fn demote(&self) {
+        self.put_file("data/standby.signal", "");
     }
 
     /// Starts a stopped server on the port that it had.
@@ -219,6 +276,7 @@ impl PostgresServer {
             ],
         )
         .map(drop)
+        .map_err(|said| format!("{said}{}", std::fs::read_to_string(&log).unwrap_or_default()))
     }
 
     fn run(&self, program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
@@ -280,6 +338,14 @@ impl Drop for PostgresServer {
     }
 }
 
+fn new_directory() -> PathBuf {
+    tempfile::Builder::new()
+        .prefix("pushroll-postgres-")
+        .tempdir()
+        .expect("a temporary directory")
+        .keep()
+}
+
 fn programs() -> PathBuf {
     let is_there = |dir: &&str| Path::new(dir).join("initdb").exists();
     let found = std::iter::once(WANTED).chain(PROGRAMS).find(is_there);
@@ -302,6 +368,25 @@ fn user_of_server(dir: &Path) -> Option<(u32, u32)> {
     let user = find("postgres").or_else(|| find("nobody")).expect("a user who is not root");
     chown(dir, Some(user.0), Some(user.1)).expect("the directory can be given away");
     Some(user)
+}
+
+/// The processes that a process has started.
+fn children_of(parent: u32) -> Vec<u32> {
+    let ids = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| stat_of(*id).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+/// Neither gone nor only waited for by nobody.
+fn is_alive(id: u32) -> bool {
+    stat_of(id).is_some_and(|(state, _)| state != 'Z')
+}
+
+/// The state of a process and its parent, which `/proc/PID/stat` has after the name in brackets.
+fn stat_of(id: u32) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
 fn free_port() -> u16 {

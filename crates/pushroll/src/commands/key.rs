@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use pushroll_domain::Store as _;
 use pushroll_store_embedded::{EmbeddedStore, OpenError};
+use pushroll_store_postgres::Upkeep;
 
 use super::{Exit, complain, on_runtime};
 use crate::machine::SystemClock;
 use crate::sealing::rotation::{self, RotateError, Rotated};
-use crate::settings::{Settings, Store};
+use crate::settings::{PostgresStore, Settings, Store};
 
 /// The sealing key: under it the credentials in the store are sealed.
 #[derive(Debug, Args)]
@@ -24,12 +25,16 @@ enum KeyCommand {
     Rotate(RotateArgs),
 }
 
-/// Seal everything in the store anew under a new key, while no server runs.
+/// Seal everything in the store anew under a new key.
 ///
-/// With the key in a file a new one is made there; the old one goes into a file beside it, for backups that
+/// The embedded store: while no server runs. With the key in a file a new one is made there; the old one goes into a file beside it, for backups that
 /// were made before. With the key in the settings, put the new one before the old one in sealing.key, with a
 /// space between, and take the old one out afterwards. Broken off anywhere, it does no harm: a server starts
 /// with both keys, and running it again finishes it.
+///
+/// PostgreSQL: while the servers run. First give all of them both keys, the new one first, and start them again one after
+/// the other; they go on sealing under the old one. Then run this: it is refused while a server does not have the new
+/// key. Afterwards the old key may be taken away from the servers. Broken off, it goes on when it is run again.
 #[derive(Debug, Args)]
 struct RotateArgs {
     /// The settings file of the server [default: pushroll.toml in the working directory, if it is there].
@@ -50,9 +55,9 @@ pub(super) fn run(args: &KeyArgs) -> Exit {
 }
 
 async fn rotate(settings: Settings) -> Exit {
-    let Store::Embedded(embedded) = &settings.store else {
-        complain(&"the key of a store on PostgreSQL can't be rotated yet");
-        return Exit::Usage;
+    let embedded = match &settings.store {
+        Store::Embedded(embedded) => embedded,
+        Store::Postgres(postgres) => return rotate_together(&settings, postgres).await,
     };
     if !EmbeddedStore::is_in(&embedded.path) {
         complain(&format_args!("there is no store in {}", embedded.path.display()));
@@ -72,6 +77,24 @@ async fn rotate(settings: Settings) -> Exit {
     };
     let rotated = rotation::rotate(&store, &embedded.path, &settings.sealing_key).await;
     store.close().await;
+    conclude(rotated)
+}
+
+async fn rotate_together(settings: &Settings, postgres: &PostgresStore) -> Exit {
+    let upkeep = match Upkeep::open(settings.postgres(postgres)).await {
+        Ok(upkeep) => upkeep,
+        Err(fault) => {
+            complain(&fault);
+            return Exit::Store;
+        }
+    };
+    let name = PathBuf::from(settings.store.to_string());
+    let rotated = rotation::rotate_together(&upkeep, &name, &settings.sealing_key).await;
+    upkeep.close();
+    conclude(rotated)
+}
+
+fn conclude(rotated: Result<Rotated, RotateError>) -> Exit {
     match rotated {
         Ok(rotated) => {
             println!("{}", tell(&rotated));
@@ -82,7 +105,11 @@ async fn rotate(settings: Settings) -> Exit {
             match fault {
                 RotateError::Key(_) => Exit::Secrets,
                 RotateError::Store(_) => Exit::Store,
-                RotateError::Given => Exit::Usage,
+                RotateError::Given
+                | RotateError::GivenToAll
+                | RotateError::NotGivenTo { .. }
+                | RotateError::NotFollowedBy { .. }
+                | RotateError::AnotherRotates => Exit::Usage,
             }
         }
     }
@@ -102,8 +129,7 @@ fn tell(rotated: &Rotated) -> String {
             old.display(),
         ),
         None => format!(
-            "{first}\nThe old key ({retired}) may be taken out of sealing.key; backups that were made before \
-             need it."
+            "{first}\nThe old key ({retired}) may be taken away; backups that were made before need it."
         ),
     }
 }

@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use pushroll_domain::{App, AppId, CallbackOrder, OrgId, StoreError};
-use pushroll_engine::{app_sealed_anew, order_sealed_anew};
-use pushroll_store_embedded::{EmbeddedStore, Reseal};
+use pushroll_domain::StoreError;
+use pushroll_store_embedded::EmbeddedStore;
+use pushroll_store_postgres::Upkeep;
 use thiserror::Error;
 
 use super::key_file::{self, KeyError, Missing};
@@ -31,6 +32,10 @@ pub struct Rotated {
     pub files: Option<(PathBuf, PathBuf)>,
 }
 
+/// How long the servers may take to follow. A server that has died is forgotten within a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Why it was not done. Whatever was done by then does no harm.
 #[derive(Debug, Error)]
 pub enum RotateError {
@@ -46,6 +51,38 @@ pub enum RotateError {
          (make one with: openssl rand -base64 32), and run this again; then take the old one out"
     )]
     Given,
+    /// Servers that share a database have to be given the new key first.
+    #[error(
+        "there is one key only: put a new one before it (make one with: openssl rand -base64 32), both in sealing.key \
+         with a space between or in the key's file one a line, the same on every server; start the servers again, one \
+         after the other, and run this again. They seal under the old key until then"
+    )]
+    GivenToAll,
+    /// A server does not have the new key.
+    #[error(
+        "key {key} is not known to {}: give every server both keys and start it again; then run this again",
+        servers.join(", ")
+    )]
+    NotGivenTo {
+        /// The new key.
+        key: KeyId,
+        /// Their names.
+        servers: Vec<String>,
+    },
+    /// A server goes on sealing under the old key.
+    #[error(
+        "{} did not follow to key {key}: see its log, start it again with both keys, and run this again",
+        servers.join(", ")
+    )]
+    NotFollowedBy {
+        /// The new key.
+        key: KeyId,
+        /// Their names.
+        servers: Vec<String>,
+    },
+    /// Somebody else changes the keys at the same time.
+    #[error("another pushroll key rotate is at work: run this again when it has ended")]
+    AnotherRotates,
 }
 
 /// Seals everything in the store anew. Nobody else may use the store meanwhile.
@@ -74,10 +111,91 @@ pub async fn rotate(
     let others: Vec<KeyId> = keys.others().iter().map(SealingKey::id).collect();
     let both = [&[newest], others.as_slice()].concat();
     store.set_sealing_fingerprint(&KeyId::to_keep(&both)).await?;
-    let rows = store.seal_anew(Arc::new(Anew(AesSealer::with(&keys)))).await?;
+    let rows = store.seal_anew(Arc::new(AesSealer::with(&keys))).await?;
     store.set_sealing_fingerprint(&KeyId::to_keep(&[newest])).await?;
     let files = file.map(|file| retire(file, &keys)).transpose()?;
     Ok(Rotated { key: newest, retired: others, rows, was_begun, files })
+}
+
+/// Seals everything in a database anew, under the newest of the keys that all servers were given. They go on meanwhile.
+///
+/// The store notes that the new key seals, and every server follows and says so; then what is under another key is
+/// sealed anew, over and over until nothing is left; then the store notes the new key alone.
+///
+/// # Errors
+/// When a key is missing, a server does not have the new key, or the database can't be used.
+pub async fn rotate_together(
+    upkeep: &Upkeep,
+    name: &Path,
+    source: &SealingKeySource,
+) -> Result<Rotated, RotateError> {
+    let noted = upkeep.sealing_fingerprint().await?;
+    let kept = KeyId::all_from_kept(noted.as_deref().unwrap_or_default());
+    let keys = key_file::obtain(source, name, &kept, Missing::IsAFault)?;
+    let newest = keys.newest().id();
+    let others: Vec<KeyId> = keys.others().iter().map(SealingKey::id).collect();
+    if others.is_empty() {
+        return Err(RotateError::GivenToAll);
+    }
+    let was_begun = kept.first() == Some(&newest);
+    if !was_begun {
+        let without = servers_that(upkeep, |keys| !keys.contains(&newest)).await?;
+        if !without.is_empty() {
+            return Err(RotateError::NotGivenTo { key: newest, servers: without });
+        }
+        let before = kept.iter().copied().filter(|id| *id != newest);
+        let both: Vec<KeyId> = std::iter::once(newest).chain(before).collect();
+        note(upkeep, noted.as_deref(), &both).await?;
+    }
+    followed_by_all(upkeep, newest).await?;
+    let sealer = AesSealer::with(&keys);
+    let mut rows = 0;
+    loop {
+        let sealed = upkeep.seal_anew(&sealer).await?;
+        rows += sealed;
+        if sealed == 0 {
+            break;
+        }
+    }
+    // Whoever has come since is one of them.
+    followed_by_all(upkeep, newest).await?;
+    let noted = upkeep.sealing_fingerprint().await?;
+    note(upkeep, noted.as_deref(), &[newest]).await?;
+    Ok(Rotated { key: newest, retired: others, rows, was_begun, files: None })
+}
+
+async fn note(upkeep: &Upkeep, before: Option<&[u8]>, keys: &[KeyId]) -> Result<(), RotateError> {
+    let keys = KeyId::to_keep(keys);
+    let there = upkeep.replace_sealing_fingerprint(before, &keys).await?;
+    if there.as_deref() == Some(&*keys) { Ok(()) } else { Err(RotateError::AnotherRotates) }
+}
+
+/// The names of the live servers whose keys are like this.
+async fn servers_that(
+    upkeep: &Upkeep,
+    is_so: impl Fn(&[KeyId]) -> bool,
+) -> Result<Vec<String>, RotateError> {
+    let nodes = upkeep.live_nodes().await?;
+    let those = nodes.into_iter().filter(|node| {
+        let keys = if node.keys.is_empty() { Vec::new() } else { KeyId::all_from_kept(&node.keys) };
+        is_so(&keys)
+    });
+    Ok(those.map(|node| node.name).collect())
+}
+
+/// Waits until every live server seals under this key alone.
+async fn followed_by_all(upkeep: &Upkeep, key: KeyId) -> Result<(), RotateError> {
+    let begun = Instant::now();
+    loop {
+        let others = servers_that(upkeep, |keys| keys.first() != Some(&key)).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(RotateError::NotFollowedBy { key, servers: others });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Leaves the new key alone in its file, and the others in one beside it: backups are under them.
@@ -90,22 +208,4 @@ fn retire(file: PathBuf, keys: &KeyRing) -> Result<(PathBuf, PathBuf), KeyError>
     }
     key_file::write(&file, &KeyRing::of(keys.newest().clone(), Vec::new()))?;
     Ok((file, old))
-}
-
-/// Opens under whichever key, and seals under the newest.
-struct Anew(AesSealer);
-
-impl Reseal for Anew {
-    fn app(&self, app: &App) -> Result<App, String> {
-        app_sealed_anew(app, &self.0).map_err(|fault| fault.to_string())
-    }
-
-    fn order(
-        &self,
-        org: OrgId,
-        app: AppId,
-        order: &CallbackOrder,
-    ) -> Result<CallbackOrder, String> {
-        order_sealed_anew(org, app, order, &self.0).map_err(|fault| fault.to_string())
-    }
 }

@@ -16,7 +16,7 @@ use crate::settings::{self, SealingKeySource, Settings};
 /// A store that is open, and what belongs to it.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
-    pub(super) sealer: AesSealer,
+    pub(super) sealer: Arc<AesSealer>,
     /// Who makes backups, where the store has no means of its own.
     pub(super) backup: Option<Arc<dyn BackUp>>,
 }
@@ -41,7 +41,7 @@ async fn open_embedded(
     match embedded_sealer(&store, &embedded.path, &settings.sealing_key).await {
         Ok(sealer) => {
             let backup = Some(Arc::clone(&store) as Arc<dyn BackUp>);
-            Ok(Opened { store, sealer, backup })
+            Ok(Opened { store, sealer: Arc::new(sealer), backup })
         }
         Err(fault) => {
             store.close().await;
@@ -83,22 +83,29 @@ async fn open_postgres(
     }
 }
 
-/// The key is given, never made: every server has the same. The first that starts decides which.
+/// The key is given, never made: every server has the same. The first that starts decides which, and from then on the
+/// store says which of the keys that are given seals: a new one does when all servers have it, and not before.
 async fn postgres_sealer(
     store: &PostgresStore,
     name: &Path,
     source: &SealingKeySource,
-) -> Result<AesSealer, StartError> {
+) -> Result<Arc<AesSealer>, StartError> {
     let noted = store.sealing_fingerprint().await?;
     let kept = KeyId::all_from_kept(noted.as_deref().unwrap_or_default());
     let keys = key_file::obtain(source, name, &kept, Missing::IsAFault)?;
-    if let Some(all) = to_note(&keys, &kept) {
+    if kept.is_empty() {
         // Another may have been first.
-        let noted = store.replace_sealing_fingerprint(noted.as_deref(), &all).await?;
+        let first = KeyId::to_keep(&[keys.newest().id()]);
+        let noted = store.replace_sealing_fingerprint(noted.as_deref(), &first).await?;
         let kept = KeyId::all_from_kept(noted.as_deref().unwrap_or_default());
         key_file::obtain(source, name, &kept, Missing::IsAFault)?;
     }
-    Ok(AesSealer::with(&keys))
+    if kept.len() > 1 {
+        warn!(keys = ?kept, "the change of the sealing key is not finished: run pushroll key rotate again");
+    }
+    let sealer = Arc::new(AesSealer::with(&keys));
+    store.seal_by(Arc::clone(&sealer) as _).await?;
+    Ok(sealer)
 }
 
 /// The ids that the store is to keep from now on, if they are not those that it keeps.

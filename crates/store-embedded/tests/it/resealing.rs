@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use pushroll_domain::{
     App, AppId, CallbackOrder, DeliveryRoom, OldWebhookSecret, OrgId, PageRequest, Platform,
-    Sealed, Store,
+    Reseal, Sealed, Store,
 };
-use pushroll_store_embedded::Reseal;
 use pushroll_store_suite::{Asked, World};
 
 use crate::place::Place;
@@ -24,13 +23,18 @@ impl Adds {
 }
 
 impl Reseal for Adds {
-    fn app(&self, app: &App) -> Result<App, String> {
-        Ok(App { webhook_secret: self.anew(&app.webhook_secret)?, ..app.clone() })
+    fn app(&self, app: &App) -> Result<Option<App>, String> {
+        Ok(Some(App { webhook_secret: self.anew(&app.webhook_secret)?, ..app.clone() }))
     }
 
-    fn order(&self, _: OrgId, _: AppId, order: &CallbackOrder) -> Result<CallbackOrder, String> {
+    fn order(
+        &self,
+        _: OrgId,
+        _: AppId,
+        order: &CallbackOrder,
+    ) -> Result<Option<CallbackOrder>, String> {
         let headers = order.headers.as_ref().map(|sealed| self.anew(sealed)).transpose()?;
-        Ok(CallbackOrder { headers, ..order.clone() })
+        Ok(headers.map(|sealed| CallbackOrder { headers: Some(sealed), ..order.clone() }))
     }
 }
 

@@ -75,6 +75,8 @@ fn arguments(name: &str) -> &'static [&'static str] {
             &[IDS, IDS, BYTES, NUMBERS, "array[1, null]::bigint[]", INTEGERS, NUMBERS, BYTES]
         }
         "add_hints" => &[IDS, IDS, BYTES],
+        "sealed_pending" | "sealed_callbacks" => &[ID, "8::bigint"],
+        "seal_pending_anew" | "seal_callbacks_anew" => &[IDS, BYTES, BYTES],
         "expire_deliveries" => &["100::bigint", "200::bigint", "10"],
         "purge_deliveries" => &[ID, "10"],
         "bring_forward" => &["100000::bigint", "100000::bigint", "0::bigint", "10"],

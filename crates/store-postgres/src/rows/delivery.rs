@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{decode_report, encode_report};
 use super::registration::OrderPart;
-use super::{codes, corrupt, decode, encode};
+use super::{ChangeOrder, codes, corrupt, decode, encode};
 
 const KIND: &str = "callback";
 const LOGGED: &str = "entry of the delivery log";
@@ -33,6 +33,17 @@ pub(crate) struct CallbackColumns<'a> {
 
 pub(crate) fn encode_callback(org: OrgId, order: &CallbackOrder) -> Vec<u8> {
     encode(&Document { org: *org.as_bytes(), order: OrderPart::of(order) }, 256)
+}
+
+/// The document with the order changed, if `change` does.
+pub(crate) fn callback_sealed_anew(
+    document: &[u8],
+    change: ChangeOrder<'_>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Document { org, order }: Document<'_> = decode(KIND, document)?;
+    let org = OrgId::from_bytes(org);
+    let order = change(org, &order.into_order())?;
+    Ok(order.map(|order| encode_callback(org, &order)))
 }
 
 pub(crate) fn decode_delivery(row: &CallbackColumns<'_>) -> Result<Delivery, StoreError> {

@@ -7,7 +7,7 @@ use pushroll_domain::{
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, AnswerRow};
-use super::{codes, corrupt, decode, encode};
+use super::{ChangeOrder, codes, corrupt, decode, encode};
 
 const KIND: &str = "pending registration";
 
@@ -91,6 +91,22 @@ pub(crate) fn encode_registration(registration: &Registration) -> Vec<u8> {
         accepted_at: registration.accepted_at.as_millis(),
     };
     encode(&document, 256)
+}
+
+/// The document with the callback's order changed, if `change` does.
+pub(crate) fn registration_sealed_anew(
+    document: &[u8],
+    change: ChangeOrder<'_>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let accepted: Accepted<'_> = decode(KIND, document)?;
+    let Accepted { callback: Some(order), org, .. } = accepted else { return Ok(None) };
+    let Some(order) = change(OrgId::from_bytes(org), &order.into_order())? else {
+        return Ok(None);
+    };
+    // What was in it is moved: it is read once more.
+    let accepted: Accepted<'_> = decode(KIND, document)?;
+    let anew = Accepted { callback: Some(OrderPart::of(&order)), ..accepted };
+    Ok(Some(encode(&anew, document.len())))
 }
 
 /// What has been tried.

@@ -77,12 +77,12 @@ fn settings(server: &PostgresServer, database: &str) -> PostgresSettings {
     }
 }
 
-async fn run<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn run<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(what).await.unwrap()
 }
 
 #[track_caller]
-fn is_told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+pub fn is_told<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
     match answer {
         Err(StoreError::Unavailable { reason, retry_after }) => {
             assert!(retry_after >= Duration::from_secs(1));

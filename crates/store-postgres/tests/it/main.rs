@@ -5,9 +5,13 @@
 
 mod bad_days;
 mod cluster;
+mod failover;
 mod nodes;
 mod place;
+mod resealing;
 mod schema;
+mod tls;
+mod valve;
 
 mod suite {
     //! What every store promises, with calls for rows of all shards.

@@ -10,6 +10,7 @@ use pushroll_store_embedded::{Look, OpenError, look};
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, geteuid, getrlimit};
 
+use super::database::{self, Database};
 use super::finding::Finding;
 use crate::admin_token::TOKEN_FILE;
 use crate::machine::SystemClock;
@@ -29,22 +30,23 @@ const FEW_FILES: u64 = 4_096;
 /// What was found in the data directory.
 pub struct Data {
     look: Option<Look>,
+    /// What PostgreSQL holds, in place of a directory.
+    database: Option<Directory>,
     sealer: Option<AesSealer>,
 }
 
 impl Data {
     /// Looks at everything, and changes nothing.
-    pub fn look(settings: &Settings, findings: &mut Vec<Finding>) -> Self {
+    pub async fn look(settings: &Settings, findings: &mut Vec<Finding>) -> Self {
         let store = match &settings.store {
             Store::Embedded(store) => store,
-            Store::Postgres(_) => {
-                let what = format!("everything is in {}", settings.store);
-                let advice = "The doctor does not look into it: /readyz of a server says whether it \
-                              can be used.";
-                findings.push(Finding::unchecked("store", what).advise(advice));
+            Store::Postgres(postgres) => {
+                let Database { directory, sealer } =
+                    database::look(settings, postgres, findings).await;
+                findings.extend(of_key_file(&settings.sealing_key));
                 findings.push(of_admin_token(settings));
                 findings.push(of_open_files());
-                return Self { look: None, sealer: None };
+                return Self { look: None, database: directory, sealer };
             }
         };
         findings.push(of_directory(&store.path));
@@ -53,7 +55,7 @@ impl Data {
         let sealer = of_key(settings, &store.path, look.as_ref(), findings);
         findings.push(of_admin_token(settings));
         findings.push(of_open_files());
-        Self { look, sealer }
+        Self { look, database: None, sealer }
     }
 
     /// Whether a process has the data directory.
@@ -63,12 +65,11 @@ impl Data {
 
     /// The apps, and who opens their credentials, as far as both are there.
     pub fn apps_and_sealer(&self) -> Option<(Vec<Arc<App>>, &AesSealer)> {
-        match (&self.look, &self.sealer) {
-            (Some(Look::Store { directory, .. }), Some(sealer)) => {
-                Some((apps_of(directory), sealer))
-            }
-            _ => None,
-        }
+        let directory = match &self.look {
+            Some(Look::Store { directory, .. }) => directory,
+            Some(Look::Nothing | Look::InUse | Look::Older) | None => self.database.as_ref()?,
+        };
+        Some((apps_of(directory), self.sealer.as_ref()?))
     }
 }
 
@@ -220,6 +221,16 @@ fn from_file(file: &Path, look: Option<&Look>) -> (Option<Finding>, Option<Seali
             (Some(finding), None)
         }
         Err(cause) => (Some(unreadable(KEY, file, &cause)), None),
+    }
+}
+
+/// A key that others can read.
+fn of_key_file(source: &SealingKeySource) -> Option<Finding> {
+    match source {
+        SealingKeySource::File(file) => {
+            readable_by_others(file).map(|mode| exposed(KEY, file, mode))
+        }
+        SealingKeySource::Given(_) | SealingKeySource::BesideTheData => None,
     }
 }
 

@@ -4,6 +4,7 @@
 mod apps;
 mod clock;
 mod data;
+mod database;
 mod finding;
 mod server;
 
@@ -74,7 +75,7 @@ async fn examine(server: &ServerArgs) -> Vec<Finding> {
             return findings;
         }
     };
-    let data = Data::look(&settings, &mut findings);
+    let data = Data::look(&settings, &mut findings).await;
     let (mut seen, access) = server::ask(server).await;
     if data.is_in_use() && access.is_none() {
         server::blame_for_silence(&mut seen);

@@ -11,6 +11,7 @@ use pushroll_testkit::{Receiver, within};
 use pushroll_testkit_postgres::{Options, PostgresServer, Stop};
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::admin::{Admin, App};
@@ -26,7 +27,7 @@ use super::settle;
 const NODES: usize = 3;
 /// Clients of each server.
 const CLIENTS: u64 = 3;
-const CALLBACKS_AT_ONCE: usize = 8;
+pub const CALLBACKS_AT_ONCE: usize = 8;
 /// How long a server's part of the work waits for it.
 const LEASE: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(120);
@@ -39,15 +40,15 @@ fn requests() -> usize {
 }
 
 /// A database, and the place of the servers that share it.
-struct Cluster {
-    place: Place,
+pub struct Cluster {
+    pub place: Place,
     postgres: Arc<PostgresServer>,
     database: String,
-    addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Cluster {
-    async fn new(durable: bool) -> Self {
+    pub async fn new(durable: bool) -> Self {
         let postgres =
             blocking(move || Arc::new(PostgresServer::start(Options { durable, settings: &[] })))
                 .await;
@@ -64,17 +65,17 @@ impl Cluster {
         Self { place, postgres, database, addresses }
     }
 
-    fn launch(&self, node: usize) -> Server {
+    pub fn launch(&self, node: usize) -> Server {
         self.place.launch_node(&format!("node-{node}"), self.addresses[node])
     }
 
-    async fn start(&self, node: usize) -> Server {
+    pub async fn start(&self, node: usize) -> Server {
         let mut server = self.launch(node);
         server.ready().await;
         server
     }
 
-    async fn sql(&self, sql: &'static str) -> String {
+    pub async fn sql(&self, sql: &'static str) -> String {
         let (postgres, database) = (Arc::clone(&self.postgres), self.database.clone());
         blocking(move || postgres.psql(&database, sql)).await
     }
@@ -89,7 +90,7 @@ impl Cluster {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("it does not panic")
 }
 
@@ -138,6 +139,49 @@ async fn what_is_configured_on_one_server_is_in_force_on_all() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_looks_into_the_database_and_says_what_to_do() {
+    let cluster = Cluster::new(false).await;
+    let examined = async |code: i32| {
+        let mut doctor = cluster.place.begin("doctor");
+        assert_eq!(doctor.end_within(LONG).await.code(), Some(code), "{}", doctor.output());
+        let said = doctor.output();
+        let last = said.rfind("✓ settings").expect("it began");
+        said[last..].to_owned()
+    };
+    let said = examined(1).await;
+    assert!(
+        said.contains("✗ schema: the database has no schema of pushroll's: run `pushroll migrate`"),
+        "{said}"
+    );
+    assert!(cluster.place.run("migrate").await.success());
+    let said = examined(1).await;
+    for line in [
+        "✓ database: postgres://127.0.0.1:",
+        "✓ schema: it is up to date: 64 shards, 0 organizations, 0 apps",
+        "✓ clock of the database: it agrees",
+        "✓ connections: ",
+        "✗ stable storage: fsync is off",
+        "    → Set fsync = on",
+        "✓ vacuum: autovacuum is on",
+        "✓ replicas: there is none",
+        "! shards: no server works on them",
+        "✓ sealing key: key ",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let _server = cluster.start(0).await;
+    let app = Admin::of(cluster.addresses[0]).make_app(&cluster.place.simulator).await;
+    let said = examined(1).await;
+    for line in [
+        "✓ shards: 1 servers work on all 64: node-0",
+        "the first start notes it",
+        &format!("✓ app Bad days ({})", app.id),
+    ] {
+        assert_eq!(said.contains(line), line != "the first start notes it", "{line} in {said}");
+    }
+}
+
 async fn status_of(caller: &mut Caller, app: &App) -> Option<u16> {
     let path = format!("/api/v1.0/orgs/{}/pushdeviceregistration/devices/status/", app.org);
     let ids = ["00000000-0000-0000-0000-000000000000"];
@@ -146,7 +190,7 @@ async fn status_of(caller: &mut Caller, app: &App) -> Option<u16> {
 }
 
 /// Waits until a server knows an app.
-async fn known(address: SocketAddr, app: &App) {
+pub async fn known(address: SocketAddr, app: &App) {
     let mut caller = Caller::of(address);
     within(LONG, "the app is known on every server", async || {
         (status_of(&mut caller, app).await == Some(200)).then_some(())
@@ -165,19 +209,7 @@ async fn servers_that_die_and_a_database_that_crashes_lose_nothing_and_do_nothin
     }
     let receiver = Receiver::start().await;
     let url = receiver.url("/status/");
-    // Each server has clients with apps of their own; who works on what they ask is another matter.
-    let mut loads = Vec::new();
-    let mut clients = Vec::new();
-    for address in &cluster.addresses {
-        let mut admin = Admin::of(cluster.addresses[0]);
-        let app = admin.make_app(&cluster.place.simulator).await;
-        let other = admin.make_app_of(&app.org, &cluster.place.simulator).await;
-        known(*address, &app).await;
-        known(*address, &other).await;
-        let load = Load::new(*address, vec![app, other], Some(url.clone()));
-        clients.push(load.clients(CLIENTS, &mut dice));
-        loads.push(load);
-    }
+    let (loads, clients) = load(&cluster.addresses, &cluster.place, &url, &mut dice).await;
 
     let begun = Instant::now();
     let mut died_at: Vec<OffsetDateTime> = Vec::new();
@@ -213,28 +245,9 @@ async fn servers_that_die_and_a_database_that_crashes_lose_nothing_and_do_nothin
         assert!(load.answered.load(Ordering::Relaxed) > 0);
     }
 
-    let mut came_to = (0, 0);
-    for (load, address) in loads.iter().zip(cluster.addresses.iter().rev()) {
-        let ledger = load.ledger.lock().clone();
-        let ended = match settle::hold_to(*address, &load.apps, &ledger).await {
-            Ok(ended) => ended,
-            Err(faults) => {
-                panic!("{} faults: {:#?}", faults.len(), &faults[..faults.len().min(20)])
-            }
-        };
-        let mut admin = Admin::of(*address);
-        let came = || callbacks::ids(&receiver);
-        let missing =
-            callbacks::never_made(came, started, &mut admin, &load.apps, &ledger, &ended).await;
-        // Those that were under way when their server died, or when the database did.
-        let most = died_at.len() * CALLBACKS_AT_ONCE * NODES;
-        assert!(missing.len() <= most, "{} callbacks are missing", missing.len());
-        let mut came = callbacks::by_id(receiver.received()).expect("no callback twice");
-        came.retain(|id, _| ended.contains_key(id));
-        let faults = callbacks::faults(&came, &ended, &load.apps, &ledger, &url);
-        assert!(faults.is_empty(), "{faults:#?}");
-        came_to = (came_to.0 + ended.len(), came_to.1 + missing.len());
-    }
+    // Those that were under way when their server died, or when the database did.
+    let most = died_at.len() * CALLBACKS_AT_ONCE * NODES;
+    let came_to = all_ended(&loads, &cluster.addresses, &receiver, &url, started, most).await;
     assert_eq!(cluster.sql("select count(*) from pushroll.pending").await, "0");
     assert_eq!(cluster.sql("select count(*) from pushroll.callback").await, "0");
     eprintln!(
@@ -243,4 +256,58 @@ async fn servers_that_die_and_a_database_that_crashes_lose_nothing_and_do_nothin
         came_to.1,
         begun.elapsed()
     );
+}
+
+/// Clients for each server, with apps of their own; who works on what they ask is another matter.
+pub async fn load(
+    addresses: &[SocketAddr],
+    place: &Place,
+    url: &str,
+    dice: &mut Dice,
+) -> (Vec<Arc<Load>>, Vec<JoinSet<()>>) {
+    let (mut loads, mut clients) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let mut admin = Admin::of(addresses[0]);
+        let app = admin.make_app(&place.simulator).await;
+        let other = admin.make_app_of(&app.org, &place.simulator).await;
+        known(*address, &app).await;
+        known(*address, &other).await;
+        let load = Load::new(*address, vec![app, other], Some(url.to_owned()));
+        clients.push(load.clients(CLIENTS, dice));
+        loads.push(load);
+    }
+    (loads, clients)
+}
+
+/// Holds every server to what another answered. How many registrations have ended, and how many callbacks were under
+/// way in a death, which are to be no more than so many of each load.
+pub async fn all_ended(
+    loads: &[Arc<Load>],
+    addresses: &[SocketAddr],
+    receiver: &Receiver,
+    url: &str,
+    started: OffsetDateTime,
+    most: usize,
+) -> (usize, usize) {
+    let mut came_to = (0, 0);
+    for (load, address) in loads.iter().zip(addresses.iter().rev()) {
+        let ledger = load.ledger.lock().clone();
+        let ended = match settle::hold_to(*address, &load.apps, &ledger).await {
+            Ok(ended) => ended,
+            Err(faults) => {
+                panic!("{} faults: {:#?}", faults.len(), &faults[..faults.len().min(20)])
+            }
+        };
+        let mut admin = Admin::of(*address);
+        let came = || callbacks::ids(receiver);
+        let missing =
+            callbacks::never_made(came, started, &mut admin, &load.apps, &ledger, &ended).await;
+        assert!(missing.len() <= most, "{} callbacks are missing", missing.len());
+        let mut came = callbacks::by_id(receiver.received()).expect("no callback twice");
+        came.retain(|id, _| ended.contains_key(id));
+        let faults = callbacks::faults(&came, &ended, &load.apps, &ledger, url);
+        assert!(faults.is_empty(), "{faults:#?}");
+        came_to = (came_to.0 + ended.len(), came_to.1 + missing.len());
+    }
+    came_to
 }

@@ -24,6 +24,7 @@ pub const ADMIN_TOKEN: &str = "the-admin-token-of-the-bad-days";
 const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// How long a start may take on a machine that does something else too.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+const COMMAND_DEADLINE: Duration = Duration::from_secs(180);
 
 pub struct Place {
     directory: TempDir,
@@ -142,9 +143,14 @@ impl Place {
 
     /// Runs a command of the program with the settings of this place, to its end.
     pub async fn run(&self, command: &str) -> ExitStatus {
+        self.begin(command).end_within(COMMAND_DEADLINE).await
+    }
+
+    /// Begins a command of the program with the settings of this place.
+    pub fn begin(&self, command: &str) -> Process {
         let mut program = program();
-        program.arg(command).arg("--config").arg(self.settings_file());
-        Process::start(&mut program, &self.output()).end_within(START_DEADLINE).await
+        program.args(command.split(' ')).arg("--config").arg(self.settings_file());
+        Process::start(&mut program, &self.output())
     }
 
     /// Starts one of several servers with the settings of this place, and does not wait for anything.
