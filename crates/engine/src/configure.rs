@@ -27,9 +27,9 @@ pub use ios::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosI
 /// The field names that sealed credentials are bound to.
 pub(crate) const SERVICE_ACCOUNT: &str = "android.service_account";
 /// The most characters of a name.
-const NAME_CHARS: usize = 200;
+pub const NAME_CHARS: usize = 200;
 /// The most characters of a description.
-const DESCRIPTION_CHARS: usize = 2_000;
+pub const DESCRIPTION_CHARS: usize = 2_000;
 /// The most API tokens of an app that are not revoked.
 const TOKENS_PER_APP: usize = 100;
 

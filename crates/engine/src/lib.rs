@@ -28,7 +28,7 @@ pub use check::{Finding, Severity, check_credentials};
 pub use clean_up::{CleanUpError, CleanUpItem};
 pub use configure::{
     AndroidInput, ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, AppChange, Change,
-    ConfigureError, IosChange, IosInput, NewApp, NewToken,
+    ConfigureError, DESCRIPTION_CHARS, IosChange, IosInput, NAME_CHARS, NewApp, NewToken,
 };
 pub use health::{AppHealth, Condition, CredentialHealth, SideHealth};
 pub use inspect::InspectError;

@@ -24,7 +24,7 @@ use crate::reply::Reply;
 use crate::route::{Route, Step};
 use crate::serve::Busy;
 use crate::settings::HttpSettings;
-use crate::{admin, compatible, meters, operations, source};
+use crate::{admin, compatible, meters, openapi, operations, source};
 
 /// The header by which a caller's trace goes on here (W3C Trace Context).
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -202,6 +202,7 @@ impl Server {
                 // Boxed: what administration needs is not to weigh on every registration.
                 return Box::pin(self.admin(operator, path, peer, head, body)).await;
             }
+            (Route::Description, Some(_), _) => get(head).map(|()| openapi::of_compatible()),
             (Route::Health, ..) => get(head).map(|()| operations::health()),
             (Route::Ready, ..) => match get(head) {
                 Ok(()) => Ok(operations::ready(&self.site.service).await),
@@ -210,7 +211,7 @@ impl Server {
             (Route::Metrics, _, Some(operator)) => {
                 get(head).map(|()| operations::metrics(&operator.metrics))
             }
-            (Route::Compatible { .. }, None, _)
+            (Route::Compatible { .. } | Route::Description, None, _)
             | (Route::Admin(_) | Route::Metrics, _, None)
             | (Route::Nothing, ..) => Err(nothing_here()),
         };

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use pushroll_domain::{PageRequest, UserId};
 use serde::Serialize;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::faults::{At, Faults};
+use crate::openapi::{EXAMPLE_USER, schema};
 use crate::problem::{Problem, Rule};
 use crate::reply::{self, Reply};
 
@@ -28,6 +30,41 @@ struct List<T> {
 
 /// A query's parameters. Those that are not known are ignored; the last of a name counts.
 pub(crate) struct Query(Vec<(String, String)>);
+
+/// What is told of the parameters that [`Query::page`] reads.
+pub(crate) fn parameters() -> [Value; 2] {
+    let limit = schema::whole("How many items at most.", 1..=MOST as u64);
+    [
+        json!({
+            "name": "limit",
+            "in": "query",
+            "description": format!("{DEFAULT_LIMIT} unless it is given."),
+            "schema": limit,
+            "example": 50,
+        }),
+        json!({
+            "name": "after",
+            "in": "query",
+            "description": "The next of the part before (may be passed on as next, too).",
+            "schema": { "type": "string", "maxLength": AFTER_BYTES },
+        }),
+    ]
+}
+
+/// What is told of the parameter that [`Query::user_id`] reads.
+pub(crate) fn user_parameter(required: bool) -> Value {
+    json!({
+        "name": "user_id",
+        "in": "query",
+        "required": required,
+        "description": "The user: contact, lead or profile id.",
+        "schema": schema::matching(
+            schema::text("", usize::from(required)..=UserId::MAX_CHARS),
+            schema::NO_CONTROLS,
+        ),
+        "example": EXAMPLE_USER,
+    })
+}
 
 impl Query {
     pub(crate) fn of(text: &str) -> Self {

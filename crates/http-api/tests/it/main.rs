@@ -6,6 +6,7 @@ mod administration_callbacks;
 mod backup;
 mod bodies;
 mod certificates;
+mod descriptions;
 mod fakes;
 mod http2;
 mod limits;
