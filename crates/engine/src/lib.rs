@@ -2,6 +2,7 @@
 //! accepted. Everything with an effect is reached through the domain's ports; there is no HTTP, no
 //! SQL and no provider's JSON here.
 
+mod audit;
 mod certificates;
 mod check;
 mod clean_up;

@@ -2,6 +2,7 @@
 //! devices and registrations. Every answer to it is guarded by the admin token.
 
 mod apps;
+mod audit;
 mod backup;
 mod callbacks;
 pub(crate) mod developer_information;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
-use pushroll_domain::{BackUp, TokenHash};
+use pushroll_domain::{Actor, BackUp, TokenHash};
 use pushroll_engine::{Service, Source};
 use tracing::error;
 
@@ -46,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) backup: Option<Arc<dyn BackUp>>,
     /// Where callers reach the device registration API.
     pub(crate) base: developer_information::Base,
+    /// Who asks, and from where.
+    pub(crate) actor: Actor,
 }
 
 /// Whether the request carries the admin token.
@@ -92,13 +95,16 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
         Operation::ShowApp(org, app) => apps::show(service, org, app),
         Operation::ChangeApp(org, app) => apps::change(service, org, app, call).await,
         Operation::DeleteApp(org, app) => {
-            service.delete_app(org, app).await.map_err(refusal::of_configure)?;
+            service.delete_app(&call.actor, org, app).await.map_err(refusal::of_configure)?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         Operation::CreateToken(org, app) => tokens::create(service, org, app, call).await,
         Operation::ListTokens(org, app) => tokens::list(service, org, app, call),
         Operation::RevokeToken(org, app, token) => {
-            service.revoke_token(org, app, token).await.map_err(refusal::of_configure)?;
+            service
+                .revoke_token(&call.actor, org, app, token)
+                .await
+                .map_err(refusal::of_configure)?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         Operation::ListDevices(org, app) => inspect::devices(service, org, app, call).await,
@@ -114,13 +120,14 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
             callbacks::rotate_secret(service, org, app, call).await
         }
         Operation::EndOldWebhookSecret(org, app) => {
-            callbacks::end_old_secret(service, org, app).await
+            callbacks::end_old_secret(service, org, app, call).await
         }
         Operation::ShowDeveloperInformation(org, app) => {
             developer_information::show(service, org, app, call)
         }
         Operation::ShowHealth(org, app) => health::show(service, org, app).await,
         Operation::CheckApp(org, app) => health::check(service, org, app).await,
+        Operation::ListAudit => audit::list(service, call).await,
         Operation::ShowOpenApi => Ok(openapi::of_admin()),
     }
 }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pushroll_domain::{BackUp, CallbackSender, CallersTrace, Span, SpanContext, TokenHash};
+use pushroll_domain::{Actor, BackUp, CallbackSender, CallersTrace, Span, SpanContext, TokenHash};
 use pushroll_engine::{Service, Source};
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -268,6 +268,10 @@ impl Server {
             body: received.bytes.clone(),
             backup: operator.backup.clone(),
             base: Base::of(&operator.public_url, &head.uri, &head.headers),
+            actor: Actor::with_admin_token(
+                &operator.admin_token,
+                source::address(peer.ip(), &head.headers, &self.settings.trusted_proxies),
+            ),
         };
         admin::answer(service.clone(), call).await
     }

@@ -2,12 +2,13 @@
 //! changes: so they happen one after the other, and every node hears of each.
 
 use pushroll_domain::{
-    App, AppId, Directory, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
+    App, AppId, AuditEntry, Directory, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
 };
 use serde_json::Value;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
+use crate::audit;
 use crate::faults::Fault;
 use crate::keys;
 use crate::listen::CONFIGURATION;
@@ -85,23 +86,27 @@ impl Shared {
         Ok(Directory::new(orgs?, apps?, tokens?))
     }
 
-    pub(crate) async fn put_org(&self, org: &Org) -> Result<(), StoreError> {
+    pub(crate) async fn put_org(&self, org: &Org, entry: &AuditEntry) -> Result<(), StoreError> {
         let id = Uuid::from_bytes(*org.id.as_bytes());
         let arguments: Arguments<'_> = vec![Box::new(id), Box::new(document::encode_org(org))];
-        self.change(&[(PUT_ORG, arguments)]).await.map(drop)
+        self.change(&[(PUT_ORG, arguments)], Some(entry)).await.map(drop)
     }
 
-    pub(crate) async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+    pub(crate) async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
         let arguments: Arguments<'_> = vec![
             Box::new(keys::app(app.id)),
             Box::new(Uuid::from_bytes(*app.org.as_bytes())),
             Box::new(app.deleted_at.map(codes::millis)),
             Box::new(document::encode_app(app)),
         ];
-        self.change(&[(PUT_APP, arguments)]).await.map(drop)
+        self.change(&[(PUT_APP, arguments)], Some(entry)).await.map(drop)
     }
 
-    pub(crate) async fn put_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+    pub(crate) async fn put_token(
+        &self,
+        token: &TokenRecord,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
         let arguments: Arguments<'_> = vec![
             Box::new(Uuid::from_bytes(*token.id.as_bytes())),
             Box::new(keys::app(token.app)),
@@ -109,7 +114,7 @@ impl Shared {
             Box::new(token.revoked_at.map(codes::millis)),
             Box::new(document::encode_token(token)),
         ];
-        self.change(&[(PUT_TOKEN, arguments)]).await.map(drop)
+        self.change(&[(PUT_TOKEN, arguments)], Some(entry)).await.map(drop)
     }
 
     pub(crate) async fn revoke_token(
@@ -117,13 +122,14 @@ impl Shared {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let arguments: Arguments<'_> = vec![
             Box::new(keys::app(app)),
             Box::new(Uuid::from_bytes(*token.as_bytes())),
             Box::new(codes::millis(at)),
         ];
-        Ok(self.change(&[(REVOKE_TOKEN, arguments)]).await? > 0)
+        Ok(self.change(&[(REVOKE_TOKEN, arguments)], Some(entry)).await? > 0)
     }
 
     pub(crate) async fn delete_app(
@@ -131,6 +137,7 @@ impl Shared {
         org: OrgId,
         app: AppId,
         at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<(), StoreError> {
         let arguments = || -> Arguments<'_> {
             vec![
@@ -139,12 +146,13 @@ impl Shared {
                 Box::new(codes::millis(at)),
             ]
         };
-        self.change(&[(REVOKE_TOKENS, arguments()), (DELETE_APP, arguments())]).await.map(drop)
+        let changes = [(REVOKE_TOKENS, arguments()), (DELETE_APP, arguments())];
+        self.change(&changes, Some(entry)).await.map(drop)
     }
 
     /// Nothing but its tokens' hashes is left of it.
     pub(crate) async fn note_purged(&self, app: AppId) -> Result<(), StoreError> {
-        self.change(&[(PURGED, vec![Box::new(keys::app(app))])]).await.map(drop)
+        self.change(&[(PURGED, vec![Box::new(keys::app(app))])], None).await.map(drop)
     }
 
     /// `None` if there is no such app.
@@ -164,18 +172,26 @@ impl Shared {
         rows.first().map(state).transpose()
     }
 
-    /// Changes the configuration, in one step; how many rows were changed.
-    async fn change(&self, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
+    /// Changes the configuration, in one step, and puts the entry into the audit list unless the last of the changes
+    /// changed nothing; how many rows were changed.
+    async fn change(
+        &self,
+        changes: &[(&str, Arguments<'_>)],
+        entry: Option<&AuditEntry>,
+    ) -> Result<u64, StoreError> {
         self.db.check_open()?;
         let changed = self
             .db
             .transaction(async |transaction: &Transaction<'_>| {
                 transaction.execute(COUNT, &[]).await?;
-                let mut changed = 0;
+                let (mut changed, mut last) = (0, 0);
                 for (sql, arguments) in changes {
-                    let arguments: Vec<_> =
-                        arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
-                    changed += transaction.execute(*sql, &arguments).await?;
+                    last = execute(transaction, sql, arguments).await?;
+                    changed += last;
+                }
+                if let Some(entry) = entry.filter(|_| last > 0) {
+                    execute(transaction, audit::PUT, &audit::arguments(entry)).await?;
+                    transaction.execute(audit::BOUND, &[&self.audit_entries()]).await?;
                 }
                 transaction.execute("select pg_notify($1, '')", &[&CONFIGURATION]).await?;
                 Ok(changed)
@@ -197,6 +213,15 @@ impl Shared {
         self.db.query(SET_SEALING_KEY, &[&old, &new]).await?;
         self.sealing_fingerprint().await
     }
+}
+
+async fn execute(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    arguments: &Arguments<'_>,
+) -> Result<u64, Fault> {
+    let arguments: Vec<_> = arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
+    Ok(transaction.execute(sql, &arguments).await?)
 }
 
 fn timestamp(millis: Option<i64>) -> Option<Timestamp> {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pushroll_domain::{
-    Accept, App, AppId, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord,
-    DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId,
-    Page, PageRequest, Postpone, Registration, RegistrationId, RegistrationView, Standing, Status,
-    Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
+    Accept, App, AppId, AuditEntry, AuditFilter, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
+    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
+    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    RegistrationView, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
@@ -523,16 +523,16 @@ impl Store for PostgresStore {
         self.shared.nodes.load(Ordering::Relaxed)
     }
 
-    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
-        self.shared.put_org(&org).await
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_org(&org, &entry).await
     }
 
-    async fn put_app(&self, app: App) -> Result<(), StoreError> {
-        self.shared.put_app(&app).await
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_app(&app, &entry).await
     }
 
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.shared.put_token(&token).await
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_token(&token, &entry).await
     }
 
     async fn revoke_token(
@@ -540,12 +540,28 @@ impl Store for PostgresStore {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.shared.revoke_token(app, token, at).await
+        self.shared.revoke_token(app, token, at, &entry).await
     }
 
-    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError> {
-        self.shared.delete_app(org, app, at).await
+    async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.shared.delete_app(org, app, at, &entry).await
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        self.shared.db.check_open()?;
+        self.shared.audit(filter, &page).await
     }
 
     async fn purge(&self, app: AppId) -> Result<DeletedApp, StoreError> {

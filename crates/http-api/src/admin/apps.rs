@@ -159,7 +159,8 @@ pub(crate) async fn create(service: &Service, org: OrgId, call: &Call) -> Result
         .and_then(|body| new_app(&body, &mut faults))
         .filter(|_| faults.is_empty());
     let Some(new) = new else { return Err(faults.into_problem()) };
-    let (app, secret) = service.create_app(org, new).await.map_err(refusal::of_configure)?;
+    let (app, secret) =
+        service.create_app(&call.actor, org, new).await.map_err(refusal::of_configure)?;
     let secret = str::from_utf8(secret.reveal()).ok();
     let reply = reply::admin_json(StatusCode::CREATED, &AppBody::new(&app, secret));
     Ok(located(reply, &format!("/admin/v1/orgs/{org}/apps/{}", app.id)))
@@ -191,7 +192,8 @@ pub(crate) async fn change(
         .map(|body| app_change(&body, &mut faults))
         .filter(|_| faults.is_empty());
     let Some(change) = change else { return Err(faults.into_problem()) };
-    let app = service.change_app(org, app, change).await.map_err(refusal::of_configure)?;
+    let app =
+        service.change_app(&call.actor, org, app, change).await.map_err(refusal::of_configure)?;
     Ok(reply::admin_json(StatusCode::OK, &AppBody::new(&app, None)))
 }
 

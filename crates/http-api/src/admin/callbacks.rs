@@ -161,7 +161,7 @@ pub(super) async fn rotate_secret(
         return Err(faults.into_problem());
     }
     let old_for = old_for.map_or(OLD_SECRET_FOR, Duration::from_secs);
-    let rotated = service.rotate_webhook_secret(org, app, old_for).await;
+    let rotated = service.rotate_webhook_secret(&call.actor, org, app, old_for).await;
     let (app, secret) = rotated.map_err(refusal::of_configure)?;
     let body = RotatedBody {
         webhook_secret: str::from_utf8(secret.reveal()).ok(),
@@ -174,8 +174,9 @@ pub(super) async fn end_old_secret(
     service: &Service,
     org: OrgId,
     app: AppId,
+    call: &Call,
 ) -> Result<Reply, Problem> {
-    service.end_old_webhook_secret(org, app).await.map_err(refusal::of_configure)?;
+    service.end_old_webhook_secret(&call.actor, org, app).await.map_err(refusal::of_configure)?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 

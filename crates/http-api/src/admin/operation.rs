@@ -4,7 +4,9 @@
 use http::{Method, StatusCode};
 use pushroll_domain::{AppId, GuidFault, OrgId, RegistrationId, TokenId};
 
-use crate::admin::{apps, backup, callbacks, developer_information, health, inspect, orgs, tokens};
+use crate::admin::{
+    apps, audit, backup, callbacks, developer_information, health, inspect, orgs, tokens,
+};
 use crate::openapi;
 use crate::openapi::describe::{Described, Tag};
 use crate::problem::{Problem, Rule};
@@ -35,6 +37,7 @@ pub(crate) enum Operation {
     ShowDeveloperInformation(OrgId, AppId),
     ShowHealth(OrgId, AppId),
     CheckApp(OrgId, AppId),
+    ListAudit,
     ShowOpenApi,
 }
 
@@ -67,7 +70,7 @@ const fn place(
 }
 
 /// All that can be done. The methods of a path are told in this order when another is refused.
-pub(crate) static PLACES: [Place; 22] = {
+pub(crate) static PLACES: [Place; 23] = {
     use Make::{Of, OfApp, OfOrg, OfRegistration, OfToken};
     use Operation as Do;
     [
@@ -157,6 +160,7 @@ pub(crate) static PLACES: [Place; 22] = {
             health::check_described,
         ),
         place(Method::POST, "backup", Of(Do::BackUp), backup::described),
+        place(Method::GET, "audit", Of(Do::ListAudit), audit::described),
         place(Method::GET, "openapi.json", Of(Do::ShowOpenApi), described),
     ]
 };

@@ -47,7 +47,7 @@ pub(crate) async fn create(service: &Service, call: &Call) -> Result<Reply, Prob
     let name = Object::of_body(&call.body, &ORG, &mut faults)
         .and_then(|body| body.required_text("name", NAME, &mut faults));
     let Some(name) = name.filter(|_| faults.is_empty()) else { return Err(faults.into_problem()) };
-    let org = service.create_org(&name).await.map_err(refusal::of_configure)?;
+    let org = service.create_org(&call.actor, &name).await.map_err(refusal::of_configure)?;
     let reply = reply::admin_json(StatusCode::CREATED, &OrgBody::from(&*org));
     Ok(located(reply, &format!("/admin/v1/orgs/{}", org.id)))
 }

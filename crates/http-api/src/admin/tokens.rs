@@ -90,7 +90,7 @@ pub(crate) async fn create(
     if !faults.is_empty() {
         return Err(faults.into_problem());
     }
-    let made = service.create_token(org, app, &name, expires_at).await;
+    let made = service.create_token(&call.actor, org, app, &name, expires_at).await;
     let made = made.map_err(refusal::of_configure)?;
     let body = TokenBody::new(&made.record, Some(made.token.reveal()));
     let reply = reply::admin_json(StatusCode::CREATED, &body);

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 /// A GUID as it is read: in any letter case, with or without braces.
 pub(crate) const GUID: &str = "^(\\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\\}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$";
+/// The same, or nothing.
+pub(crate) const GUID_OR_NOTHING: &str = "^(\\{[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\\}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$";
 /// Text without control characters (Unicode's category Cc).
 pub(crate) const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// The same, and not of white space alone.

@@ -1,7 +1,7 @@
 //! The words that a property may hold, out of the types that they come from.
 
 use pushroll_domain::{
-    BreakerState, Environment, FailureReason, IosMode, Outcome, Platform, Provider,
+    AuditAction, BreakerState, Environment, FailureReason, IosMode, Outcome, Platform, Provider,
 };
 use pushroll_engine::{Condition, Severity, Symptom};
 use serde_json::Value;
@@ -68,6 +68,11 @@ pub(crate) fn failure_reasons_or_null() -> Schema {
 pub(crate) fn outcomes() -> Schema {
     let failed = FailureReason::ALL.map(|reason| Outcome::Failed(reason).name());
     one_of([Outcome::Success.name()].into_iter().chain(failed))
+}
+
+/// What was changed.
+pub(crate) fn audit_actions() -> Schema {
+    one_of(AuditAction::ALL.map(AuditAction::name))
 }
 
 /// What became of a callback.

@@ -3,6 +3,7 @@
 
 mod administration;
 mod administration_callbacks;
+mod audit;
 mod backup;
 mod bodies;
 mod certificates;

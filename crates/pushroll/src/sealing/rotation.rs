@@ -7,13 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pushroll_domain::{App, AppId, CallbackOrder, OrgId, StoreError};
+use pushroll_domain::{
+    Actor, App, AppId, AuditAction, AuditEntry, CallbackOrder, IdSequence, OrgId, StoreError,
+};
 use pushroll_engine::{app_sealed_anew, order_sealed_anew};
 use pushroll_store_embedded::{EmbeddedStore, Reseal};
 use thiserror::Error;
 
 use super::key_file::{self, KeyError, Missing};
 use super::{AesSealer, KeyId, KeyRing, SealingKey};
+use crate::server::Machine;
 use crate::settings::SealingKeySource;
 
 /// What was done.
@@ -73,11 +76,33 @@ pub async fn rotate(
     let newest = keys.newest().id();
     let others: Vec<KeyId> = keys.others().iter().map(SealingKey::id).collect();
     let both = [&[newest], others.as_slice()].concat();
-    store.set_sealing_fingerprint(&KeyId::to_keep(&both)).await?;
+    if kept.first() == Some(&newest) {
+        // It was noted when it was begun.
+        store.set_sealing_fingerprint(&KeyId::to_keep(&both)).await?;
+    } else {
+        let entry = entry(newest, &Machine::default());
+        store.begin_rotation(&KeyId::to_keep(&both), entry).await?;
+    }
     let rows = store.seal_anew(Arc::new(Anew(AesSealer::with(&keys)))).await?;
     store.set_sealing_fingerprint(&KeyId::to_keep(&[newest])).await?;
     let files = file.map(|file| retire(file, &keys)).transpose()?;
     Ok(Rotated { key: newest, retired: others, rows, was_begun, files })
+}
+
+/// What the audit list is told when it is begun to seal under another key than before.
+pub(crate) fn entry(newest: KeyId, machine: &Machine) -> AuditEntry {
+    let now = machine.clock.now();
+    AuditEntry {
+        id: IdSequence::new().audit(now, machine.random.u64()),
+        at: now,
+        actor: Actor::at_the_machine(),
+        action: AuditAction::SealingKeyRotated,
+        org: None,
+        app: None,
+        token: None,
+        name: newest.to_string(),
+        fields: Vec::new(),
+    }
 }
 
 /// Leaves the new key alone in its file, and the others in one beside it: backups are under them.

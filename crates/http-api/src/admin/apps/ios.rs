@@ -5,7 +5,7 @@ use pushroll_domain::{
 };
 use pushroll_engine::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosInput};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{kept_text, not_removable};
@@ -104,7 +104,18 @@ pub(super) fn schema(is_patch: bool) -> Value {
     let auth = [schema::or_null(key), schema::or_null(certificate)];
     let [key, certificate] = auth;
     let required: &[&str] = if is_patch { &[] } else { &["mode"] };
-    schema::closed(schema::object(IOS, [modes, bundle_id, key, certificate], required))
+    let side = schema::object(IOS, [modes, bundle_id, key, certificate], required);
+    let mut side = schema::closed(side);
+    let given =
+        |name: &str| json!({ "required": [name], "properties": { name: { "type": "object" } } });
+    side["not"] = json!({ "allOf": [given("key"), given("certificate")] });
+    if !is_patch {
+        // A certificate says which app it is for.
+        let mut by_key = given("key");
+        by_key["required"] = json!(["key", "bundle_id"]);
+        side["anyOf"] = json!([by_key, given("certificate")]);
+    }
+    side
 }
 
 pub(super) fn new(body: &Object<'_>, faults: &mut Faults) -> Option<IosInput> {
