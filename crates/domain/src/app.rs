@@ -33,6 +33,9 @@ pub enum IosMode {
 }
 
 impl IosMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Sandbox, Self::Auto];
+
     /// The name in the admin API.
     #[must_use]
     pub const fn name(self) -> &'static str {

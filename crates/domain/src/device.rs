@@ -44,6 +44,9 @@ pub enum Environment {
 }
 
 impl Environment {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Production, Self::Sandbox];
+
     /// The other one.
     #[must_use]
     pub const fn other(self) -> Self {

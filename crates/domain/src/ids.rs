@@ -65,6 +65,10 @@ guid_type! {
     TokenId
 }
 guid_type! {
+    /// An entry of the audit list.
+    AuditId
+}
+guid_type! {
     /// One request to add a device. Its `rand_a` carries the first 12 bits of the [`UserKey`], from
     /// which a store knows the shard of everything that belongs to the registration.
     RegistrationId
@@ -134,6 +138,12 @@ impl IdSequence {
     #[must_use]
     pub fn token(&self, now: Timestamp, random: u64) -> TokenId {
         TokenId(self.unsharded(now, random))
+    }
+
+    /// An id for an entry of the audit list.
+    #[must_use]
+    pub fn audit(&self, now: Timestamp, random: u64) -> AuditId {
+        AuditId(self.unsharded(now, random))
     }
 
     fn unsharded(&self, now: Timestamp, random: u64) -> Uuid {

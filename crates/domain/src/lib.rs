@@ -7,6 +7,7 @@
 //! inside checks twice.
 
 mod app;
+mod audit;
 mod backoff;
 mod breaker;
 mod callback;
@@ -33,6 +34,7 @@ pub use app::{
     AndroidSide, App, CallbackRetries, IosAuth, IosMode, IosSide, OldWebhookSecret, Org,
     TokenRecord,
 };
+pub use audit::{Actor, AuditAction, AuditEntry, AuditFilter};
 pub use backoff::{Backoff, Tries};
 pub use breaker::{Breaker, BreakerState, Permit, Signal};
 pub use callback::{
@@ -53,7 +55,7 @@ pub use device::{
 };
 pub use directory::{Authorization, Directory, Unknown};
 pub use guid::{GuidFault, parse_guid};
-pub use ids::{AppId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
+pub use ids::{AppId, AuditId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
 pub use place::DevicePlace;
 pub use ports::{
     BackUp, BackUpFault, Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun,

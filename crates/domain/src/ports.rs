@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::app::{App, Org, TokenRecord};
+use crate::audit::{AuditEntry, AuditFilter};
 use crate::credentials::{ApnsCredentials, CredentialFault, FcmCredentials};
 use crate::delivery::{CallbackAnswer, Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom};
 use crate::device::{Device, DeviceToken, Environment, Lane};
@@ -262,14 +263,17 @@ pub trait Store: Send + Sync + 'static {
         1
     }
 
+    // Each change takes its entry of the audit list, which is put in the same commit; if nothing changes, none is.
+    // The list is bounded in number: the oldest go.
+
     /// Adds or replaces an organization.
-    async fn put_org(&self, org: Org) -> Result<(), StoreError>;
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError>;
 
     /// Adds or replaces an app. A deleted app stays deleted.
-    async fn put_app(&self, app: App) -> Result<(), StoreError>;
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError>;
 
     /// Adds an API token.
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError>;
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError>;
 
     /// Revokes an API token; whether there is such a token of this app that was not revoked.
     async fn revoke_token(
@@ -277,10 +281,24 @@ pub trait Store: Send + Sync + 'static {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: AuditEntry,
     ) -> Result<bool, StoreError>;
 
     /// Deletes an app: revokes its tokens and marks it deleted, in one step.
-    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError>;
+    async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// The changes of the configuration, newest first.
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError>;
 
     /// Removes what is left of a deleted app, in bounded steps: call again until it is purged. Its
     /// devices go when none of its registrations is pending any more; its tokens' hashes stay.

@@ -21,6 +21,9 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Apns, Self::Fcm, Self::OAuth];
+
     /// The name in metrics, logs and the admin API.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -29,6 +29,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Fine, Self::Warning, Self::Fault];
+
     /// The name in the admin API.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -11,13 +11,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushroll_domain::{
-    AndroidSide, ApiToken, ApnsCredentials, App, AppId, CallbackRetries, CredentialFault,
-    Credentials, FcmCredentials, Org, OrgId, Platform, Providers, SealContext, Sealed, Sealer,
-    Secret, StoreError, Timestamp, TokenId, TokenRecord,
+    Actor, AndroidSide, ApiToken, ApnsCredentials, App, AppId, AuditAction, AuditEntry,
+    CallbackRetries, CredentialFault, Credentials, FcmCredentials, Org, OrgId, Platform, Providers,
+    SealContext, Sealed, Sealer, Secret, StoreError, Timestamp, TokenId, TokenRecord,
 };
 use thiserror::Error;
 use tracing::info;
 
+use crate::audit::Of;
 use crate::register::retry_after;
 use crate::service::Service;
 
@@ -27,9 +28,9 @@ pub use ios::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosI
 /// The field names that sealed credentials are bound to.
 pub(crate) const SERVICE_ACCOUNT: &str = "android.service_account";
 /// The most characters of a name.
-const NAME_CHARS: usize = 200;
+pub const NAME_CHARS: usize = 200;
 /// The most characters of a description.
-const DESCRIPTION_CHARS: usize = 2_000;
+pub const DESCRIPTION_CHARS: usize = 2_000;
 /// The most API tokens of an app that are not revoked.
 const TOKENS_PER_APP: usize = 100;
 
@@ -136,12 +137,13 @@ impl Service {
     ///
     /// # Errors
     /// When the name can't be used or the store can't take it.
-    pub async fn create_org(&self, name: &str) -> Result<Arc<Org>, ConfigureError> {
+    pub async fn create_org(&self, by: &Actor, name: &str) -> Result<Arc<Org>, ConfigureError> {
         let name = checked_name(name)?;
         let now = self.clock.now();
         let org = Org { id: self.ids.org(now, self.random.u64()), name, created_at: now };
+        let entry = self.entry(by, AuditAction::OrgCreated, Of::org(&org));
         let _one_at_a_time = self.changes.lock().await;
-        self.store.put_org(org.clone()).await?;
+        self.store.put_org(org.clone(), entry).await?;
         self.reload().await?;
         info!(org = %org.id, "organization made");
         Ok(Arc::new(org))
@@ -153,11 +155,13 @@ impl Service {
     /// When there is no such organization, something entered can't be used, or the store can't take it.
     pub async fn create_app(
         &self,
+        by: &Actor,
         org: OrgId,
         new: NewApp,
     ) -> Result<(Arc<App>, Secret), ConfigureError> {
         let _one_at_a_time = self.changes.lock().await;
         self.known_org(org)?;
+        let fields = new.fields();
         let now = self.clock.now();
         let id = self.ids.app(now, self.random.u64());
         let name = checked_name(&new.name)?;
@@ -182,7 +186,8 @@ impl Service {
             updated_at: now,
             deleted_at: None,
         };
-        self.store.put_app(app.clone()).await?;
+        let entry = self.entry(by, AuditAction::AppCreated, Of::app(&app).with(fields));
+        self.store.put_app(app.clone(), entry).await?;
         self.reload().await?;
         info!(%org, app = %id, "app made");
         Ok((Arc::new(app), secret))
@@ -194,12 +199,14 @@ impl Service {
     /// When there is no such app, something entered can't be used, or the store can't take it.
     pub async fn change_app(
         &self,
+        by: &Actor,
         org: OrgId,
         id: AppId,
         change: AppChange,
     ) -> Result<Arc<App>, ConfigureError> {
         let _one_at_a_time = self.changes.lock().await;
         let mut app = App::clone(&*self.known_app(org, id)?);
+        let fields = change.fields();
         if let Some(name) = change.name {
             app.name = checked_name(&name)?;
         }
@@ -225,15 +232,20 @@ impl Service {
             Change::Remove => app.callback_retries = None,
             Change::Set(retries) => app.callback_retries = Some(retries),
         }
-        let app = self.put_changed(app).await?;
+        let entry = self.entry(by, AuditAction::AppChanged, Of::app(&app).with(fields));
+        let app = self.put_changed(app, entry).await?;
         info!(%org, app = %id, "app changed");
         Ok(app)
     }
 
     /// Stores an app that was changed; in force from now on.
-    pub(crate) async fn put_changed(&self, mut app: App) -> Result<Arc<App>, ConfigureError> {
+    pub(crate) async fn put_changed(
+        &self,
+        mut app: App,
+        entry: AuditEntry,
+    ) -> Result<Arc<App>, ConfigureError> {
         app.updated_at = self.clock.now();
-        self.store.put_app(app.clone()).await?;
+        self.store.put_app(app.clone(), entry).await?;
         self.reload().await?;
         Ok(Arc::new(app))
     }
@@ -243,10 +255,16 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such app, or the store can't take it.
-    pub async fn delete_app(&self, org: OrgId, id: AppId) -> Result<(), ConfigureError> {
+    pub async fn delete_app(
+        &self,
+        by: &Actor,
+        org: OrgId,
+        id: AppId,
+    ) -> Result<(), ConfigureError> {
         let _one_at_a_time = self.changes.lock().await;
-        self.known_app(org, id)?;
-        self.store.delete_app(org, id, self.clock.now()).await?;
+        let app = self.known_app(org, id)?;
+        let entry = self.entry(by, AuditAction::AppDeleted, Of::app(&app));
+        self.store.delete_app(org, id, self.clock.now(), entry).await?;
         self.reload().await?;
         info!(%org, app = %id, "app deleted");
         Ok(())
@@ -259,6 +277,7 @@ impl Service {
     /// take it.
     pub async fn create_token(
         &self,
+        by: &Actor,
         org: OrgId,
         app: AppId,
         name: &str,
@@ -276,7 +295,7 @@ impl Service {
             let message = format!("the app has {TOKENS_PER_APP} tokens: revoke one first");
             return Err(invalid("name", &message));
         }
-        let name = if name.is_empty() { String::new() } else { checked_name(name)? };
+        let name = optional_name(name)?;
         let mut bytes = [0; 32];
         self.random.fill(&mut bytes);
         let text = format!("prt_{}", URL_SAFE_NO_PAD.encode(bytes));
@@ -291,7 +310,8 @@ impl Service {
             expires_at,
             revoked_at: None,
         };
-        self.store.put_token(record.clone()).await?;
+        let entry = self.entry(by, AuditAction::TokenCreated, Of::token(&record));
+        self.store.put_token(record.clone(), entry).await?;
         self.reload().await?;
         info!(%org, %app, token = %record.id, "API token made");
         Ok(NewToken { record, token })
@@ -303,17 +323,20 @@ impl Service {
     /// When there is no such token of this app, or the store can't take it.
     pub async fn revoke_token(
         &self,
+        by: &Actor,
         org: OrgId,
         app: AppId,
         token: TokenId,
     ) -> Result<(), ConfigureError> {
         let _one_at_a_time = self.changes.lock().await;
         self.known_app(org, app)?;
-        self.directory()
+        let directory = self.directory();
+        let known = directory
             .token(token)
             .filter(|known| known.app == app)
             .ok_or(ConfigureError::NotFound { what: "token" })?;
-        self.store.revoke_token(app, token, self.clock.now()).await?;
+        let entry = self.entry(by, AuditAction::TokenRevoked, Of::token(known));
+        self.store.revoke_token(app, token, self.clock.now(), entry).await?;
         self.reload().await?;
         info!(%org, %app, %token, "API token revoked");
         Ok(())
@@ -405,15 +428,20 @@ fn text_of<'a>(field: &'static str, secret: &'a Secret) -> Result<&'a str, Confi
 }
 
 fn checked_name(name: &str) -> Result<String, ConfigureError> {
-    let name = name.trim();
+    let name = optional_name(name)?;
     if name.is_empty() {
         return Err(invalid("name", "must not be empty"));
     }
+    Ok(name)
+}
+
+/// As [`checked_name`]; may be empty.
+fn optional_name(name: &str) -> Result<String, ConfigureError> {
     if name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
         let message = format!("must have at most {NAME_CHARS} characters, none of them a control");
         return Err(invalid("name", &message));
     }
-    Ok(name.to_owned())
+    Ok(name.trim().to_owned())
 }
 
 fn checked_description(description: &str) -> Result<String, ConfigureError> {

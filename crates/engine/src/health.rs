@@ -31,6 +31,9 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Fine, Self::Degraded, Self::Failing];
+
     /// The name in the admin API.
     #[must_use]
     pub const fn name(self) -> &'static str {

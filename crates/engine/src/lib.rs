@@ -2,6 +2,7 @@
 //! accepted. Everything with an effect is reached through the domain's ports; there is no HTTP, no
 //! SQL and no provider's JSON here.
 
+mod audit;
 mod certificates;
 mod check;
 mod clean_up;
@@ -28,7 +29,7 @@ pub use check::{Finding, Severity, check_credentials};
 pub use clean_up::{CleanUpError, CleanUpItem};
 pub use configure::{
     AndroidInput, ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, AppChange, Change,
-    ConfigureError, IosChange, IosInput, NewApp, NewToken,
+    ConfigureError, DESCRIPTION_CHARS, IosChange, IosInput, NAME_CHARS, NewApp, NewToken,
 };
 pub use health::{AppHealth, Condition, CredentialHealth, SideHealth};
 pub use inspect::InspectError;

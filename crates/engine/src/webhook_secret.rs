@@ -6,10 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pushroll_domain::{
-    App, AppId, OldWebhookSecret, OrgId, SealContext, Sealed, Secret, Timestamp,
+    Actor, App, AppId, AuditAction, OldWebhookSecret, OrgId, SealContext, Sealed, Secret, Timestamp,
 };
 use tracing::info;
 
+use crate::audit::Of;
 use crate::configure::{ConfigureError, invalid};
 use crate::service::Service;
 
@@ -31,6 +32,7 @@ impl Service {
     /// When there is no such app, the time is over [`OLD_SECRET_FOR_AT_MOST`], or the store can't take it.
     pub async fn rotate_webhook_secret(
         &self,
+        by: &Actor,
         org: OrgId,
         id: AppId,
         old_for: Duration,
@@ -46,7 +48,8 @@ impl Service {
         let ends_at = self.clock.now().plus(old_for);
         app.old_webhook_secret =
             (!old_for.is_zero()).then_some(OldWebhookSecret { secret: old, ends_at });
-        let app = self.put_changed(app).await?;
+        let entry = self.entry(by, AuditAction::WebhookSecretRotated, Of::app(&app));
+        let app = self.put_changed(app, entry).await?;
         info!(%org, app = %id, "webhook secret rotated");
         Ok((app, secret))
     }
@@ -57,13 +60,15 @@ impl Service {
     /// When there is no such app, or the store can't take it.
     pub async fn end_old_webhook_secret(
         &self,
+        by: &Actor,
         org: OrgId,
         id: AppId,
     ) -> Result<(), ConfigureError> {
         let _one_at_a_time = self.changes.lock().await;
         let mut app = App::clone(&*self.known_app(org, id)?);
         if app.old_webhook_secret.take().is_some() {
-            self.put_changed(app).await?;
+            let entry = self.entry(by, AuditAction::OldWebhookSecretEnded, Of::app(&app));
+            self.put_changed(app, entry).await?;
             info!(%org, app = %id, "old webhook secret ended");
         }
         Ok(())

@@ -2,12 +2,14 @@
 //! devices and registrations. Every answer to it is guarded by the admin token.
 
 mod apps;
+mod audit;
 mod backup;
 mod callbacks;
 pub(crate) mod developer_information;
 mod health;
 mod inspect;
 mod object;
+mod operation;
 mod orgs;
 mod paging;
 mod times;
@@ -16,18 +18,20 @@ mod tokens;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
-use http::{Method, StatusCode};
-use pushroll_domain::{AppId, BackUp, OrgId, RegistrationId, TokenHash, TokenId};
+use pushroll_domain::{Actor, BackUp, TokenHash};
 use pushroll_engine::{Service, Source};
 use tracing::error;
 
+pub(crate) use operation::{Operation, PLACES};
+
 use crate::content_type;
 use crate::faults::Faults;
+use crate::openapi;
 use crate::problem::{Problem, Rule};
 use crate::refusal;
 use crate::reply::{self, Reply};
-use crate::route::percent_decoded;
 
 /// A request of the administration, whole.
 pub(crate) struct Call {
@@ -43,32 +47,8 @@ pub(crate) struct Call {
     pub(crate) backup: Option<Arc<dyn BackUp>>,
     /// Where callers reach the device registration API.
     pub(crate) base: developer_information::Base,
-}
-
-/// What can be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    CreateOrg,
-    ListOrgs,
-    ShowOrg(OrgId),
-    CreateApp(OrgId),
-    ListApps(OrgId),
-    ShowApp(OrgId, AppId),
-    ChangeApp(OrgId, AppId),
-    DeleteApp(OrgId, AppId),
-    CreateToken(OrgId, AppId),
-    ListTokens(OrgId, AppId),
-    RevokeToken(OrgId, AppId, TokenId),
-    ListDevices(OrgId, AppId),
-    ListRegistrations(OrgId, AppId),
-    ShowRegistration(OrgId, AppId, RegistrationId),
-    ListDeliveries(OrgId, AppId),
-    RotateWebhookSecret(OrgId, AppId),
-    EndOldWebhookSecret(OrgId, AppId),
-    BackUp,
-    ShowDeveloperInformation(OrgId, AppId),
-    ShowHealth(OrgId, AppId),
-    CheckApp(OrgId, AppId),
+    /// Who asks, and from where.
+    pub(crate) actor: Actor,
 }
 
 /// Whether the request carries the admin token.
@@ -90,110 +70,6 @@ pub(crate) fn authorize(
     }
     service.count_bad_token(source).map_err(refusal::throttled)?;
     Err(Problem::unauthorized())
-}
-
-impl Operation {
-    /// The operation of a method on a path below `/admin/v1/`.
-    ///
-    /// # Errors
-    /// 404 when there is nothing at the path, 405 when the method is not for it.
-    pub(crate) fn of(method: &Method, path: &str) -> Result<Self, Problem> {
-        let segments: Vec<&str> = path.split('/').collect();
-        match segments.as_slice() {
-            ["orgs"] => choose(method, "GET, POST", |method| match *method {
-                Method::GET => Some(Self::ListOrgs),
-                Method::POST => Some(Self::CreateOrg),
-                _ => None,
-            }),
-            ["orgs", org] => {
-                let org = org_id(org)?;
-                choose(method, "GET", |method| {
-                    (*method == Method::GET).then_some(Self::ShowOrg(org))
-                })
-            }
-            ["orgs", org, "apps"] => {
-                let org = org_id(org)?;
-                choose(method, "GET, POST", |method| match *method {
-                    Method::GET => Some(Self::ListApps(org)),
-                    Method::POST => Some(Self::CreateApp(org)),
-                    _ => None,
-                })
-            }
-            ["orgs", org, "apps", app, rest @ ..] => {
-                let org = org_id(org)?;
-                let app =
-                    AppId::parse(&percent_decoded(app)).map_err(|_| refusal::not_found("app"))?;
-                Self::of_app(method, org, app, rest)
-            }
-            ["backup"] => {
-                choose(method, "POST", |method| (*method == Method::POST).then_some(Self::BackUp))
-            }
-            _ => Err(nothing_here()),
-        }
-    }
-
-    fn of_app(method: &Method, org: OrgId, app: AppId, rest: &[&str]) -> Result<Self, Problem> {
-        let get = |operation| {
-            choose(method, "GET", |method| (*method == Method::GET).then_some(operation))
-        };
-        match rest {
-            [] => choose(method, "GET, PATCH, DELETE", |method| match *method {
-                Method::GET => Some(Self::ShowApp(org, app)),
-                Method::PATCH => Some(Self::ChangeApp(org, app)),
-                Method::DELETE => Some(Self::DeleteApp(org, app)),
-                _ => None,
-            }),
-            ["tokens"] => choose(method, "GET, POST", |method| match *method {
-                Method::GET => Some(Self::ListTokens(org, app)),
-                Method::POST => Some(Self::CreateToken(org, app)),
-                _ => None,
-            }),
-            ["tokens", token] => {
-                let token = TokenId::parse(&percent_decoded(token))
-                    .map_err(|_| refusal::not_found("token"))?;
-                choose(method, "DELETE", |method| {
-                    (*method == Method::DELETE).then_some(Self::RevokeToken(org, app, token))
-                })
-            }
-            ["devices"] => get(Self::ListDevices(org, app)),
-            ["registrations"] => get(Self::ListRegistrations(org, app)),
-            ["registrations", id] => {
-                let id = RegistrationId::parse(&percent_decoded(id))
-                    .map_err(|_| refusal::not_found("registration"))?;
-                get(Self::ShowRegistration(org, app, id))
-            }
-            ["deliveries"] => get(Self::ListDeliveries(org, app)),
-            ["webhook-secret", "rotate"] => choose(method, "POST", |method| {
-                (*method == Method::POST).then_some(Self::RotateWebhookSecret(org, app))
-            }),
-            ["webhook-secret", "old"] => choose(method, "DELETE", |method| {
-                (*method == Method::DELETE).then_some(Self::EndOldWebhookSecret(org, app))
-            }),
-            ["developer-information"] => get(Self::ShowDeveloperInformation(org, app)),
-            ["health"] => get(Self::ShowHealth(org, app)),
-            ["check"] => choose(method, "POST", |method| {
-                (*method == Method::POST).then_some(Self::CheckApp(org, app))
-            }),
-            _ => Err(nothing_here()),
-        }
-    }
-}
-
-fn choose(
-    method: &Method,
-    allow: &'static str,
-    operation: impl FnOnce(&Method) -> Option<Operation>,
-) -> Result<Operation, Problem> {
-    operation(method).ok_or_else(|| Problem::method_not_allowed(allow))
-}
-
-fn org_id(segment: &str) -> Result<OrgId, Problem> {
-    OrgId::parse(&percent_decoded(segment)).map_err(|_| refusal::not_found("organization"))
-}
-
-fn nothing_here() -> Problem {
-    let detail = "There is nothing at this path of the administration. Begin with /admin/v1/orgs.";
-    Problem::new(StatusCode::NOT_FOUND, Rule::UnknownPath, detail)
 }
 
 /// Answers a request, as a task of its own: a caller that hangs up does not leave a change half made.
@@ -219,13 +95,16 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
         Operation::ShowApp(org, app) => apps::show(service, org, app),
         Operation::ChangeApp(org, app) => apps::change(service, org, app, call).await,
         Operation::DeleteApp(org, app) => {
-            service.delete_app(org, app).await.map_err(refusal::of_configure)?;
+            service.delete_app(&call.actor, org, app).await.map_err(refusal::of_configure)?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         Operation::CreateToken(org, app) => tokens::create(service, org, app, call).await,
         Operation::ListTokens(org, app) => tokens::list(service, org, app, call),
         Operation::RevokeToken(org, app, token) => {
-            service.revoke_token(org, app, token).await.map_err(refusal::of_configure)?;
+            service
+                .revoke_token(&call.actor, org, app, token)
+                .await
+                .map_err(refusal::of_configure)?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
         Operation::ListDevices(org, app) => inspect::devices(service, org, app, call).await,
@@ -241,13 +120,15 @@ async fn carry_out(service: &Service, call: &Call) -> Result<Reply, Problem> {
             callbacks::rotate_secret(service, org, app, call).await
         }
         Operation::EndOldWebhookSecret(org, app) => {
-            callbacks::end_old_secret(service, org, app).await
+            callbacks::end_old_secret(service, org, app, call).await
         }
         Operation::ShowDeveloperInformation(org, app) => {
             developer_information::show(service, org, app, call)
         }
         Operation::ShowHealth(org, app) => health::show(service, org, app).await,
         Operation::CheckApp(org, app) => health::check(service, org, app).await,
+        Operation::ListAudit => audit::list(service, call).await,
+        Operation::ShowOpenApi => Ok(openapi::of_admin()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The form of a request is judged first and as a whole: path, headers and body; whether its tokens are
 //! good is the engine's.
 
+mod described;
 mod fields;
 mod headers;
 mod items;
@@ -14,6 +15,8 @@ use http::StatusCode;
 use http::request::Parts;
 use pushroll_domain::{OrgId, Outcome, RegistrationId, SpanContext, Status};
 use pushroll_engine::{Service, Source};
+
+pub(crate) use described::{callback_described, described, schemas};
 
 use crate::content_type;
 use crate::faults::{At, Faults};

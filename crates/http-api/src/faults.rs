@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::problem::{Problem, Rule};
 
@@ -12,20 +13,24 @@ use crate::problem::{Problem, Rule};
 pub(crate) type Text = Cow<'static, str>;
 
 /// One fault. Nothing in it is a value that the caller sent: it may be a secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
     /// The property, header or part of the path, as the API's documentation writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub(crate) field: Option<Text>,
     /// The item of a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<usize>,
     /// The rule that was broken.
+    #[schema(value_type = String, pattern = "^[a-z0-9-]+$")]
     pub(crate) rule: Rule,
     /// What is wrong, and what to do.
+    #[schema(value_type = String)]
     pub(crate) detail: Text,
     /// What was expected.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub(crate) expected: Option<Text>,
 }
 

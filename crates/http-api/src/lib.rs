@@ -13,6 +13,7 @@ mod content_type;
 mod faults;
 mod json;
 mod meters;
+mod openapi;
 mod operations;
 mod problem;
 mod refusal;

@@ -3,9 +3,37 @@
 use bytes::Bytes;
 use http::StatusCode;
 use pushroll_engine::Service;
+use serde_json::json;
 
+use crate::openapi::describe::{Answer, Described, Tag};
+use crate::openapi::schema;
 use crate::reply::{self, Reply};
 use crate::site::MetricsText;
+
+/// What is told of these, by path.
+pub(crate) fn described() -> [(&'static str, Described); 3] {
+    let text = json!({ "type": "string" });
+    let health = Answer::of(200, "It is up.", "text/plain", text.clone());
+    let ready = schema::object(["ready"], [json!({ "const": true })], &["ready"]);
+    let ready = Answer::of(200, "It can.", "application/json", ready);
+    let names = ["ready", "reasons"];
+    let reasons = json!({ "type": "array", "items": { "type": "string" } });
+    let not_ready = schema::object(names, [json!({ "const": false }), reasons], &names);
+    let not_ready = Answer::of(503, "Not now, and why.", "application/json", not_ready).told();
+    let metrics = Answer::of(200, "The metrics.", "text/plain", text);
+    [
+        ("/healthz", Described::new("isUp", Tag::Server, "Whether the process is up", "", health)),
+        (
+            "/readyz",
+            Described::new("isReady", Tag::Server, "Whether requests can be served", "", ready)
+                .or(503, not_ready),
+        ),
+        (
+            "/metrics",
+            Described::new("metrics", Tag::Server, "Metrics, for Prometheus", "", metrics),
+        ),
+    ]
+}
 
 /// `/healthz`: the process is up.
 pub(crate) fn health() -> Reply {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::faults::{Fault, Text};
 use crate::reply::{self, Reply};
@@ -164,20 +165,32 @@ struct Parts {
     closes: bool,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// `urn:pushroll:problem:` and the rule.
+    #[schema(format = "uri")]
     r#type: String,
+    /// The same for every occurrence.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// What is wrong, and what to do.
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of the first fault.
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of the first fault.
     index: Option<usize>,
+    /// The rule that was broken; the name is stable.
+    #[schema(value_type = String, pattern = "^[a-z0-9-]+$")]
     rule: Rule,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of the first fault.
     expected: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    /// All faults that were found, at most 20.
     errors: &'a [Fault],
 }
 
@@ -205,10 +218,13 @@ impl Problem {
     }
 
     /// 405, with the methods that are allowed.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("Use one of these methods here: {allow}.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, Rule::Method, detail);
-        problem.with_header(ALLOW, HeaderValue::from_static(allow))
+        match HeaderValue::from_str(allow) {
+            Ok(allow) => problem.with_header(ALLOW, allow),
+            Err(_) => problem,
+        }
     }
 
     /// 401.

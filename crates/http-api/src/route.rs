@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+/// Where the description of the device registration API is.
+pub(crate) const COMPATIBLE_DESCRIPTION: &str = "/api/v1.0/openapi.json";
+
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'p> {
@@ -15,6 +18,8 @@ pub(crate) enum Route<'p> {
     },
     /// Administration; the path after `/admin/v1`, without the slash between.
     Admin(&'p str),
+    /// The description of the device registration API.
+    Description,
     /// `/healthz`
     Health,
     /// `/readyz`
@@ -40,11 +45,31 @@ pub(crate) enum Step {
     CleanUpBatch,
 }
 
+impl Step {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Register, Self::RegisterBatch, Self::Status, Self::CleanUp, Self::CleanUpBatch];
+    /// What stands before the organization's id in the path of every step.
+    pub(crate) const BEFORE_ORG: &str = "/api/v1.0/orgs/";
+    /// What stands behind it and a slash.
+    pub(crate) const AFTER_ORG: &str = "pushdeviceregistration/devices";
+
+    /// What stands behind that.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Register => "",
+            Self::RegisterBatch => "/batch",
+            Self::Status => "/status",
+            Self::CleanUp => "/cleanup",
+            Self::CleanUpBatch => "/cleanup/batch",
+        }
+    }
+}
+
 impl<'p> Route<'p> {
     /// What is at this path.
     pub(crate) fn of(path: &'p str) -> Self {
         let path = path.strip_suffix('/').unwrap_or(path);
-        if let Some(rest) = path.strip_prefix("/api/v1.0/orgs/") {
+        if let Some(rest) = path.strip_prefix(Step::BEFORE_ORG) {
             return Self::compatible(rest).unwrap_or(Self::Nothing);
         }
         if let Some(rest) = path.strip_prefix("/admin/v1") {
@@ -55,6 +80,7 @@ impl<'p> Route<'p> {
             };
         }
         match path {
+            COMPATIBLE_DESCRIPTION => Self::Description,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
@@ -64,14 +90,8 @@ impl<'p> Route<'p> {
 
     fn compatible(rest: &'p str) -> Option<Self> {
         let (org, rest) = rest.split_once('/')?;
-        let step = match rest.strip_prefix("pushdeviceregistration/devices")? {
-            "" => Step::Register,
-            "/batch" => Step::RegisterBatch,
-            "/status" => Step::Status,
-            "/cleanup" => Step::CleanUp,
-            "/cleanup/batch" => Step::CleanUpBatch,
-            _ => return None,
-        };
+        let rest = rest.strip_prefix(Step::AFTER_ORG)?;
+        let step = Step::ALL.into_iter().find(|step| step.path() == rest)?;
         Some(Self::Compatible { org, step })
     }
 
@@ -84,6 +104,7 @@ impl<'p> Route<'p> {
             Self::Compatible { step: Step::CleanUp, .. } => RouteName::CleanUp,
             Self::Compatible { step: Step::CleanUpBatch, .. } => RouteName::CleanUpBatch,
             Self::Admin(_) => RouteName::Admin,
+            Self::Description => RouteName::Description,
             Self::Health => RouteName::Health,
             Self::Ready => RouteName::Ready,
             Self::Metrics => RouteName::Metrics,
@@ -101,6 +122,7 @@ pub(crate) enum RouteName {
     CleanUp,
     CleanUpBatch,
     Admin,
+    Description,
     Health,
     Ready,
     Metrics,
@@ -108,13 +130,14 @@ pub(crate) enum RouteName {
 }
 
 impl RouteName {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Register,
         Self::RegisterBatch,
         Self::Status,
         Self::CleanUp,
         Self::CleanUpBatch,
         Self::Admin,
+        Self::Description,
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -129,6 +152,7 @@ impl RouteName {
             Self::CleanUp => "devices/cleanup",
             Self::CleanUpBatch => "devices/cleanup/batch",
             Self::Admin => "admin",
+            Self::Description => "openapi",
             Self::Health => "healthz",
             Self::Ready => "readyz",
             Self::Metrics => "metrics",
@@ -171,6 +195,7 @@ mod tests {
             "/api/v1.0/orgs/x/pushdeviceregistration/devices/cleanup",
             "/api/v1.0/orgs/x/pushdeviceregistration/devices/cleanup/batch",
             "/admin/v1/orgs",
+            "/api/v1.0/openapi.json",
             "/healthz",
             "/readyz",
             "/metrics",

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pushroll_domain::{BackUp, CallbackSender, CallersTrace, Span, SpanContext, TokenHash};
+use pushroll_domain::{Actor, BackUp, CallbackSender, CallersTrace, Span, SpanContext, TokenHash};
 use pushroll_engine::{Service, Source};
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -24,7 +24,7 @@ use crate::reply::Reply;
 use crate::route::{Route, Step};
 use crate::serve::Busy;
 use crate::settings::HttpSettings;
-use crate::{admin, compatible, meters, operations, source};
+use crate::{admin, compatible, meters, openapi, operations, source};
 
 /// The header by which a caller's trace goes on here (W3C Trace Context).
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -174,7 +174,9 @@ impl Server {
         }
         let name = match route {
             Route::Compatible { .. } | Route::Admin(_) => route.name().label(),
-            Route::Health | Route::Ready | Route::Metrics | Route::Nothing => return Span::none(),
+            Route::Health | Route::Ready | Route::Metrics | Route::Description | Route::Nothing => {
+                return Span::none();
+            }
         };
         let callers = head.headers.get(TRACE_PARENT).and_then(|header| header.to_str().ok());
         let mut span = tracer.request(name, callers.and_then(CallersTrace::parse));
@@ -202,6 +204,7 @@ impl Server {
                 // Boxed: what administration needs is not to weigh on every registration.
                 return Box::pin(self.admin(operator, path, peer, head, body)).await;
             }
+            (Route::Description, Some(_), _) => get(head).map(|()| openapi::of_compatible()),
             (Route::Health, ..) => get(head).map(|()| operations::health()),
             (Route::Ready, ..) => match get(head) {
                 Ok(()) => Ok(operations::ready(&self.site.service).await),
@@ -210,7 +213,7 @@ impl Server {
             (Route::Metrics, _, Some(operator)) => {
                 get(head).map(|()| operations::metrics(&operator.metrics))
             }
-            (Route::Compatible { .. }, None, _)
+            (Route::Compatible { .. } | Route::Description, None, _)
             | (Route::Admin(_) | Route::Metrics, _, None)
             | (Route::Nothing, ..) => Err(nothing_here()),
         };
@@ -267,6 +270,10 @@ impl Server {
             body: received.bytes.clone(),
             backup: operator.backup.clone(),
             base: Base::of(&operator.public_url, &head.uri, &head.headers),
+            actor: Actor::with_admin_token(
+                &operator.admin_token,
+                source::address(peer.ip(), &head.headers, &self.settings.trusted_proxies),
+            ),
         };
         admin::answer(service.clone(), call).await
     }

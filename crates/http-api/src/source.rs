@@ -16,9 +16,14 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// that writes only one of them passes the other on as the caller wrote it: when they differ neither is
 /// believed, and the last address that is certain counts.
 pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Source {
+    address(peer, headers, trusted).into()
+}
+
+/// The same, as the whole address.
+pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     if trusted.is_empty() || !is_trusted(peer, trusted) {
-        return peer.into();
+        return peer;
     }
     let chains = [
         chain(headers, FORWARDED.as_str(), forwarded),
@@ -27,10 +32,10 @@ pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Source
     let [by_forwarded, by_x_forwarded_for] =
         chains.map(|chain| chain.map(|hops| walk(peer, &hops, trusted)));
     match (by_forwarded, by_x_forwarded_for) {
-        (None, None) => peer.into(),
-        (Some(source), None) | (None, Some(source)) => source.into(),
-        (Some(one), Some(other)) if one == other => one.into(),
-        (Some(_), Some(_)) => peer.into(),
+        (None, None) => peer,
+        (Some(source), None) | (None, Some(source)) => source,
+        (Some(one), Some(other)) if one == other => one,
+        (Some(_), Some(_)) => peer,
     }
 }
 

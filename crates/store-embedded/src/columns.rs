@@ -37,10 +37,12 @@ pub(crate) enum Column {
     Retries,
     /// The log of what became of each app's callbacks.
     Deliveries,
+    /// Who changed the configuration.
+    Audit,
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Config,
         Self::Queue,
@@ -52,6 +54,7 @@ impl Column {
         Self::Callbacks,
         Self::Retries,
         Self::Deliveries,
+        Self::Audit,
     ];
 
     /// The name of the column family, part of the format.
@@ -68,6 +71,7 @@ impl Column {
             Self::Callbacks => "callbacks",
             Self::Retries => "retries",
             Self::Deliveries => "deliveries",
+            Self::Audit => "audit",
         }
     }
 
@@ -81,7 +85,8 @@ impl Column {
             | Self::Outcomes
             | Self::Callbacks
             | Self::Retries
-            | Self::Deliveries => false,
+            | Self::Deliveries
+            | Self::Audit => false,
         }
     }
 
@@ -99,7 +104,8 @@ impl Column {
             | Self::Outcomes
             | Self::History
             | Self::Devices
-            | Self::Deliveries => false,
+            | Self::Deliveries
+            | Self::Audit => false,
         }
     }
 }

@@ -21,9 +21,9 @@ use crate::shared;
 use crate::wal;
 
 /// The format of the data directory that this version reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The oldest format that this version brings up to date: it lacks the rows of retries and of the
-/// delivery log, and so does whoever wrote it.
+/// delivery log, and format 2 those of the audit list; and so does whoever wrote it.
 const OLDEST_FORMAT: u32 = 1;
 const FORMAT_KEY: &[u8] = b"format";
 /// RocksDB's directory in the data directory.

@@ -178,6 +178,16 @@ pub(crate) fn log_number(app: AppId, key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
+/// An entry of the audit list, by its number.
+pub(crate) fn audit_entry(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// The number in the key of an entry of the audit list.
+pub(crate) fn audit_number(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.try_into().ok()?))
+}
+
 pub(crate) fn callback_host(key: &CallbackKey) -> HostKey {
     let mut host = [0; 8];
     host.copy_from_slice(&key[..8]);

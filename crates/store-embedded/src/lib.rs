@@ -9,6 +9,7 @@
 //! No row leaves this crate, and nothing here knows what the service does with a registration.
 
 mod apply;
+mod audit;
 mod backup;
 mod columns;
 mod deliveries;

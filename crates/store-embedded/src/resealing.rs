@@ -99,7 +99,8 @@ fn anew(
         | Column::Outcomes
         | Column::History
         | Column::Devices
-        | Column::Deliveries => Ok(None),
+        | Column::Deliveries
+        | Column::Audit => Ok(None),
     }
 }
 

@@ -9,6 +9,7 @@ use pushroll_domain::StoreError;
 use serde::{Deserialize, Serialize};
 
 mod answer;
+mod audit;
 pub(crate) mod codes;
 mod config;
 mod delivery;
@@ -19,6 +20,7 @@ mod outcome;
 mod pending;
 mod registration;
 
+pub(crate) use audit::{decode_audit, encode_audit};
 pub(crate) use config::{
     decode_app, decode_org, decode_token, encode_app, encode_org, encode_token,
 };

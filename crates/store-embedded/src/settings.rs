@@ -34,6 +34,8 @@ pub struct EmbeddedSettings {
     /// How many attempts of each app's callbacks its delivery log keeps, for as long as outcomes are
     /// kept. Default 10,000.
     pub deliveries_logged: u64,
+    /// How many changes of the configuration the audit list keeps. Default 10,000.
+    pub audit_entries: u64,
     /// The wait before the first try to reopen after a failed write; doubled from try to try.
     /// Default 100 ms.
     pub reopen_first_wait: Duration,
@@ -57,6 +59,7 @@ impl EmbeddedSettings {
             commit_max_bytes: 8 * MIB,
             outcome_retention: Duration::from_secs(7 * 24 * 3600),
             deliveries_logged: 10_000,
+            audit_entries: 10_000,
             reopen_first_wait: Duration::from_millis(100),
             reopen_longest_wait: Duration::from_secs(10),
         }

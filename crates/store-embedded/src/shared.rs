@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use pushroll_domain::{Clock, StoreError, Timestamp};
 use rocksdb::DB;
 
+use crate::audit::{Audit, AuditNumber};
 use crate::columns::Columns;
 use crate::hands::Hands;
 use crate::health::Health;
@@ -29,12 +30,18 @@ pub(crate) struct Shared {
     pub(crate) callbacks_waiting: AtomicU64,
     pub(crate) retrying: Retrying,
     pub(crate) log: LogNumbers,
+    pub(crate) audit: AuditNumber,
 }
 
 impl Shared {
     /// What outcomes are kept at this time.
     pub(crate) fn kept(&self, now: Timestamp) -> Kept {
         Kept { retention: self.settings.outcome_retention, now }
+    }
+
+    /// How an intention adds its entry to the audit list.
+    pub(crate) fn audit(&self) -> Audit<'_> {
+        Audit { number: &self.audit, most: self.settings.audit_entries }
     }
 
     /// Reads from the engine, on this thread.

@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use pushroll_domain::{
-    Accept, App, AppId, BackUp, BackUpFault, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
-    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
-    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    Accept, App, AppId, AuditEntry, AuditFilter, BackUp, BackUpFault, CleanUp, Clock, DeletedApp,
+    Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane,
+    LaneLoad, LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
     RegistrationView, Reseal, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord,
     UserId,
 };
@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::task;
 
 use crate::apply::{self, AcceptItem, CleanUpItem, FinishItem, PostponeItem};
+use crate::audit::{self, AuditNumber};
 use crate::backup;
 use crate::columns::{Column, Columns};
 use crate::engine::{self, DirectoryLock, OpenError};
@@ -70,6 +71,7 @@ impl EmbeddedStore {
             callbacks_waiting: AtomicU64::new(memory.callbacks.total()),
             retrying: opened.found.retrying,
             log: LogNumbers::default(),
+            audit: AuditNumber::default(),
             clock,
             engine: RwLock::new(Some(opened.db)),
             health: Health::open(),
@@ -124,6 +126,23 @@ impl EmbeddedStore {
         self.commit(1, move |group| {
             apply::put_meta(group, SEALING_KEY, value);
             Ok(())
+        })
+        .await
+    }
+
+    /// As [`EmbeddedStore::set_sealing_fingerprint`], with an entry in the audit list, in one commit.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn begin_rotation(
+        &self,
+        fingerprint: &[u8],
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        let (value, shared) = (fingerprint.to_vec(), Arc::clone(&self.shared));
+        self.commit(1, move |group| {
+            apply::put_meta(group, SEALING_KEY, value);
+            shared.audit().add(group, &entry)
         })
         .await
     }
@@ -496,20 +515,21 @@ impl Store for EmbeddedStore {
         self.read_long(|_, db, columns| read::directory(db, columns)).await
     }
 
-    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
-        self.commit(1, move |group| {
-            apply::put_org(group, &org);
-            Ok(())
-        })
-        .await
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let put = move |group: &mut Group<'_>| apply::put_org(group, &org, &shared.audit(), &entry);
+        self.commit(1, put).await
     }
 
-    async fn put_app(&self, app: App) -> Result<(), StoreError> {
-        self.commit(1, |group| apply::put_app(group, app)).await
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let put = move |group: &mut Group<'_>| apply::put_app(group, app, &shared.audit(), &entry);
+        self.commit(1, put).await
     }
 
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.commit(1, |group| apply::put_token(group, token)).await
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        self.commit(1, move |group| apply::put_token(group, token, &shared.audit(), &entry)).await
     }
 
     async fn revoke_token(
@@ -517,12 +537,38 @@ impl Store for EmbeddedStore {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.commit(1, move |group| apply::revoke_token(group, app, token, at)).await
+        let shared = Arc::clone(&self.shared);
+        let revoke = move |group: &mut Group<'_>| {
+            apply::revoke_token(group, app, token, at, &shared.audit(), &entry)
+        };
+        self.commit(1, revoke).await
     }
 
-    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError> {
-        self.commit(1, move |group| apply::delete_app(group, org, app, at)).await
+    async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let delete = move |group: &mut Group<'_>| {
+            apply::delete_app(group, org, app, at, &shared.audit(), &entry)
+        };
+        self.commit(1, delete).await
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        self.read_long(move |shared, db, columns| {
+            audit::list(db, columns, filter, &page, shared.settings.audit_entries)
+        })
+        .await
     }
 
     async fn purge(&self, app: AppId) -> Result<DeletedApp, StoreError> {

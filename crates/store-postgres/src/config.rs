@@ -2,12 +2,14 @@
 //! changes: so they happen one after the other, and every node hears of each.
 
 use pushroll_domain::{
-    App, AppId, Directory, Org, OrgId, Reseal, StoreError, Timestamp, TokenId, TokenRecord,
+    App, AppId, AuditEntry, Directory, Org, OrgId, Reseal, StoreError, Timestamp, TokenId,
+    TokenRecord,
 };
 use serde_json::Value;
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
+use crate::audit;
 use crate::db::Db;
 use crate::faults::Fault;
 use crate::keys;
@@ -98,9 +100,10 @@ pub(crate) async fn replace_sealing_fingerprint(
     db: &Db,
     old: Option<&[u8]>,
     new: &[u8],
+    entry: Option<&AuditEntry>,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let arguments: Arguments<'_> = vec![Box::new(old), Box::new(new)];
-    change(db, &[(SET_SEALING_KEY, arguments)]).await?;
+    change(db, &[(SET_SEALING_KEY, arguments)], entry).await?;
     Ok(sealing_fingerprint(db).await?)
 }
 
@@ -134,17 +137,25 @@ pub(crate) async fn seal_apps_anew(db: &Db, reseal: &dyn Reseal) -> Result<u64, 
     Ok(sealed)
 }
 
-/// Changes the configuration, in one step; how many rows were changed.
-async fn change(db: &Db, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
+/// Changes the configuration, in one step, and puts the entry into the audit list unless the last of the changes
+/// changed nothing; how many rows were changed.
+async fn change(
+    db: &Db,
+    changes: &[(&str, Arguments<'_>)],
+    entry: Option<&AuditEntry>,
+) -> Result<u64, StoreError> {
     db.check_open()?;
     let changed = db
         .transaction(async |transaction: &Transaction<'_>| {
             transaction.execute(COUNT, &[]).await?;
-            let mut changed = 0;
+            let (mut changed, mut last) = (0, 0);
             for (sql, arguments) in changes {
-                let arguments: Vec<_> =
-                    arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
-                changed += transaction.execute(*sql, &arguments).await?;
+                last = execute(transaction, sql, arguments).await?;
+                changed += last;
+            }
+            if let Some(entry) = entry.filter(|_| last > 0) {
+                execute(transaction, audit::PUT, &audit::arguments(entry)).await?;
+                transaction.execute(audit::BOUND, &[&audit::most(db)]).await?;
             }
             transaction.execute("select pg_notify($1, '')", &[&CONFIGURATION]).await?;
             Ok(changed)
@@ -154,13 +165,13 @@ async fn change(db: &Db, changes: &[(&str, Arguments<'_>)]) -> Result<u64, Store
 }
 
 impl Shared {
-    pub(crate) async fn put_org(&self, org: &Org) -> Result<(), StoreError> {
+    pub(crate) async fn put_org(&self, org: &Org, entry: &AuditEntry) -> Result<(), StoreError> {
         let id = Uuid::from_bytes(*org.id.as_bytes());
         let arguments: Arguments<'_> = vec![Box::new(id), Box::new(document::encode_org(org))];
-        self.change(&[(PUT_ORG, arguments)]).await.map(drop)
+        self.change(&[(PUT_ORG, arguments)], Some(entry)).await.map(drop)
     }
 
-    pub(crate) async fn put_app(&self, app: &App) -> Result<(), StoreError> {
+    pub(crate) async fn put_app(&self, app: &App, entry: &AuditEntry) -> Result<(), StoreError> {
         let _era = self.sealing.era();
         let anew = self.sealing.app(app)?;
         let app = anew.as_ref().unwrap_or(app);
@@ -170,10 +181,14 @@ impl Shared {
             Box::new(app.deleted_at.map(codes::millis)),
             Box::new(document::encode_app(app)),
         ];
-        self.change(&[(PUT_APP, arguments)]).await.map(drop)
+        self.change(&[(PUT_APP, arguments)], Some(entry)).await.map(drop)
     }
 
-    pub(crate) async fn put_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
+    pub(crate) async fn put_token(
+        &self,
+        token: &TokenRecord,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
         let arguments: Arguments<'_> = vec![
             Box::new(Uuid::from_bytes(*token.id.as_bytes())),
             Box::new(keys::app(token.app)),
@@ -181,7 +196,7 @@ impl Shared {
             Box::new(token.revoked_at.map(codes::millis)),
             Box::new(document::encode_token(token)),
         ];
-        self.change(&[(PUT_TOKEN, arguments)]).await.map(drop)
+        self.change(&[(PUT_TOKEN, arguments)], Some(entry)).await.map(drop)
     }
 
     pub(crate) async fn revoke_token(
@@ -189,13 +204,14 @@ impl Shared {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let arguments: Arguments<'_> = vec![
             Box::new(keys::app(app)),
             Box::new(Uuid::from_bytes(*token.as_bytes())),
             Box::new(codes::millis(at)),
         ];
-        Ok(self.change(&[(REVOKE_TOKEN, arguments)]).await? > 0)
+        Ok(self.change(&[(REVOKE_TOKEN, arguments)], Some(entry)).await? > 0)
     }
 
     pub(crate) async fn delete_app(
@@ -203,6 +219,7 @@ impl Shared {
         org: OrgId,
         app: AppId,
         at: Timestamp,
+        entry: &AuditEntry,
     ) -> Result<(), StoreError> {
         let arguments = || -> Arguments<'_> {
             vec![
@@ -211,12 +228,13 @@ impl Shared {
                 Box::new(codes::millis(at)),
             ]
         };
-        self.change(&[(REVOKE_TOKENS, arguments()), (DELETE_APP, arguments())]).await.map(drop)
+        let changes = [(REVOKE_TOKENS, arguments()), (DELETE_APP, arguments())];
+        self.change(&changes, Some(entry)).await.map(drop)
     }
 
     /// Nothing but its tokens' hashes is left of it.
     pub(crate) async fn note_purged(&self, app: AppId) -> Result<(), StoreError> {
-        self.change(&[(PURGED, vec![Box::new(keys::app(app))])]).await.map(drop)
+        self.change(&[(PURGED, vec![Box::new(keys::app(app))])], None).await.map(drop)
     }
 
     /// `None` if there is no such app.
@@ -236,9 +254,22 @@ impl Shared {
         rows.first().map(state).transpose()
     }
 
-    async fn change(&self, changes: &[(&str, Arguments<'_>)]) -> Result<u64, StoreError> {
-        change(&self.db, changes).await
+    async fn change(
+        &self,
+        changes: &[(&str, Arguments<'_>)],
+        entry: Option<&AuditEntry>,
+    ) -> Result<u64, StoreError> {
+        change(&self.db, changes, entry).await
     }
+}
+
+async fn execute(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    arguments: &Arguments<'_>,
+) -> Result<u64, Fault> {
+    let arguments: Vec<_> = arguments.iter().map(|one| &**one as crate::db::Argument<'_>).collect();
+    Ok(transaction.execute(sql, &arguments).await?)
 }
 
 fn timestamp(millis: Option<i64>) -> Option<Timestamp> {

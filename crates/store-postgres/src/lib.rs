@@ -8,6 +8,7 @@
 //! What must not be here: HTTP, providers, and any decision about the life of a registration that is not in the
 //! store's port.
 
+mod audit;
 #[cfg(test)]
 mod checks;
 mod config;

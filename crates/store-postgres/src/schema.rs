@@ -19,7 +19,7 @@ const MIGRATING: &str = "select pg_advisory_lock(1886549864, 1919904876)";
 pub(crate) const SHARDED: [&str; 6] =
     ["pending", "device", "outcome", "callback", "delivery", "lease"];
 /// The tables of which every server has a copy.
-const EVERYWHERE: [&str; 5] = ["org", "app", "token", "installation", "node"];
+const EVERYWHERE: [&str; 6] = ["org", "app", "token", "installation", "node", "audit"];
 
 /// What a migration is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,9 @@ async fn migrate_on(client: &mut Client, migration: Migration) -> Result<Migrate
     let shards = install(client, migration).await?;
     if migration.citus && !shards.distributed {
         distribute(client).await?;
+    } else if shards.distributed {
+        // A migration may have made more of them.
+        copy_everywhere(client).await?;
     }
     let distributed = migration.citus || shards.distributed;
     make_functions(client, distributed).await?;
@@ -221,10 +224,7 @@ async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
         return Err(SchemaError::NoCitus);
     }
     let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
-    for table in EVERYWHERE {
-        let sql = format!("select create_reference_table('pushroll.{table}')");
-        client.batch_execute(&sql).await.map_err(failed)?;
-    }
+    copy_everywhere(client).await?;
     for table in SHARDED {
         let with = if table == SHARDED[0] { "default" } else { "pushroll.pending" };
         let sql = format!(
@@ -242,6 +242,20 @@ async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
         .batch_execute("update pushroll.installation set distributed = true, functions = ''")
         .await
         .map_err(failed)
+}
+
+/// Copies to every server the tables of which that is not done yet.
+async fn copy_everywhere(client: &mut Client) -> Result<(), SchemaError> {
+    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
+    for table in EVERYWHERE {
+        let sql = format!(
+            "select create_reference_table('pushroll.{table}')
+             where not exists (select from pg_dist_partition
+               where logicalrelid = 'pushroll.{table}'::regclass)"
+        );
+        client.batch_execute(&sql).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Makes the functions, or replaces them, if they are not those of this version.

@@ -177,6 +177,8 @@ pub struct PostgresSettings {
     pub outcome_retention: Duration,
     /// How many attempts of each app the delivery log holds. Default 10,000.
     pub deliveries_logged: u64,
+    /// How many changes of the configuration the audit list keeps. Default 10,000.
+    pub audit_entries: u64,
 }
 
 impl PostgresSettings {
@@ -196,6 +198,7 @@ impl PostgresSettings {
             commit_max_items: 2_048,
             outcome_retention: Duration::from_secs(7 * 24 * 3600),
             deliveries_logged: 10_000,
+            audit_entries: 10_000,
         }
     }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parking_lot::Mutex as ParkingMutex;
 use pushroll_domain::{
-    Accept, App, AppId, CallbackOrder, CleanUp, Clock, DeletedApp, Delivery, DeliveryEnd,
-    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
-    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    Accept, App, AppId, AuditEntry, AuditFilter, CallbackOrder, CleanUp, Clock, DeletedApp,
+    Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane,
+    LaneLoad, LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
     RegistrationView, SealingKeys, Standing, Status, Store, StoreError, Timestamp, TokenId,
     TokenRecord, UserId,
 };
@@ -196,7 +196,7 @@ impl PostgresStore {
         old: Option<&[u8]>,
         new: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        config::replace_sealing_fingerprint(&self.shared.db, old, new).await
+        config::replace_sealing_fingerprint(&self.shared.db, old, new, None).await
     }
 
     /// Seals by these keys from now on: under the one that the database has noted first, also when that is another one
@@ -561,16 +561,16 @@ impl Store for PostgresStore {
         self.shared.nodes.load(Ordering::Relaxed)
     }
 
-    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
-        self.shared.put_org(&org).await
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_org(&org, &entry).await
     }
 
-    async fn put_app(&self, app: App) -> Result<(), StoreError> {
-        self.shared.put_app(&app).await
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_app(&app, &entry).await
     }
 
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.shared.put_token(&token).await
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError> {
+        self.shared.put_token(&token, &entry).await
     }
 
     async fn revoke_token(
@@ -578,12 +578,28 @@ impl Store for PostgresStore {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.shared.revoke_token(app, token, at).await
+        self.shared.revoke_token(app, token, at, &entry).await
     }
 
-    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError> {
-        self.shared.delete_app(org, app, at).await
+    async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.shared.delete_app(org, app, at, &entry).await
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        self.shared.db.check_open()?;
+        self.shared.audit(filter, &page).await
     }
 
     async fn purge(&self, app: AppId) -> Result<DeletedApp, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pushroll_domain::{App, Directory, OrgId, Reseal, StoreError};
+use pushroll_domain::{App, AuditEntry, Directory, OrgId, Reseal, StoreError};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -80,7 +80,8 @@ impl Upkeep {
         Ok(config::sealing_fingerprint(&self.db).await?)
     }
 
-    /// Notes other fingerprints, if they are still these, and tells all servers; returns those that are there then.
+    /// Notes other fingerprints, if they are still these, with the entry in the audit list, and tells all servers;
+    /// returns those that are there then.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -88,8 +89,9 @@ impl Upkeep {
         &self,
         old: Option<&[u8]>,
         new: &[u8],
+        entry: Option<&AuditEntry>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        config::replace_sealing_fingerprint(&self.db, old, new).await
+        config::replace_sealing_fingerprint(&self.db, old, new, entry).await
     }
 
     /// Seals anew everything that is not under the newest key; how many rows that were. Servers may be at work: a row

@@ -64,7 +64,7 @@ pub async fn a_registration_that_its_caller_carries_on_is_not_handed_out(world: 
 /// A hundred items of several users, apps and platforms.
 pub async fn a_batch_is_kept_whole(world: World) {
     let other = world.new_app_id();
-    world.store.put_app(world.an_app(other)).await.unwrap();
+    world.put_app(world.an_app(other)).await.unwrap();
     let asked = |n: u32| {
         let (user, token) = (format!("user {}", n % 7), format!("{n:064x}"));
         let mut asked = if n.is_multiple_of(2) {

@@ -12,7 +12,7 @@ const SUCCESS: Finished = Finished::Ended(Outcome::Success);
 /// Of that user, in that app, and no other's.
 pub async fn a_cleanup_removes_all_devices_of_a_user_in_an_app(world: World) {
     let other = world.new_app_id();
-    world.store.put_app(world.an_app(other)).await.unwrap();
+    world.put_app(world.an_app(other)).await.unwrap();
     for n in 0..20 {
         world.stored(&world.ios("ann", &format!("{n:02x}"))).await;
     }

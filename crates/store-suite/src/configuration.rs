@@ -23,7 +23,7 @@ impl World {
 
     async fn put_a_token(&self, app: AppId) -> TokenRecord {
         let token = self.a_token(app);
-        self.store.put_token(token.clone()).await.unwrap();
+        self.put_token(token.clone()).await.unwrap();
         token
     }
 }
@@ -55,9 +55,9 @@ pub async fn the_directory_holds_what_was_put(world: World) {
         updated_at: world.at(5),
         ..world.an_app(world.new_app_id())
     };
-    world.store.put_app(app.clone()).await.unwrap();
+    world.put_app(app.clone()).await.unwrap();
     let token = TokenRecord { expires_at: Some(world.at(99)), ..world.a_token(app.id) };
-    world.store.put_token(token.clone()).await.unwrap();
+    world.put_token(token.clone()).await.unwrap();
     let directory = world.store.directory().await.unwrap();
     assert_eq!(**directory.app(app.id).unwrap(), app);
     assert_eq!(**directory.app(world.app).unwrap(), world.an_app(world.app));
@@ -85,7 +85,7 @@ pub async fn an_app_s_certificate_is_held_and_gives_way_to_a_key(world: World) {
     };
     for auth in [IosAuth::Certificate { facts, pem: Sealed(vec![0, 255, 7]) }, key] {
         let app = with(auth);
-        world.store.put_app(app.clone()).await.unwrap();
+        world.put_app(app.clone()).await.unwrap();
         assert_eq!(world.app_row(world.app).await, Some(app));
     }
 }
@@ -93,9 +93,9 @@ pub async fn an_app_s_certificate_is_held_and_gives_way_to_a_key(world: World) {
 /// A second put is a change.
 pub async fn putting_again_replaces(world: World) {
     let org = Org { name: "Fabrikam".into(), ..world.an_org() };
-    world.store.put_org(org.clone()).await.unwrap();
+    world.put_org(org.clone()).await.unwrap();
     let app = App { name: "Other".into(), ..world.an_app(world.app) };
-    world.store.put_app(app.clone()).await.unwrap();
+    world.put_app(app.clone()).await.unwrap();
     let directory = world.store.directory().await.unwrap();
     assert_eq!(**directory.org(world.org).unwrap(), org);
     assert_eq!(**directory.app(world.app).unwrap(), app);
@@ -103,9 +103,9 @@ pub async fn putting_again_replaces(world: World) {
 
 /// Whoever changes it at the same time.
 pub async fn a_deleted_app_stays_deleted(world: World) {
-    world.store.delete_app(world.org, world.app, world.at(1)).await.unwrap();
-    world.store.put_app(world.an_app(world.app)).await.unwrap();
-    world.store.delete_app(world.org, world.app, world.at(9)).await.unwrap();
+    world.delete_app(world.org, world.app, world.at(1)).await.unwrap();
+    world.put_app(world.an_app(world.app)).await.unwrap();
+    world.delete_app(world.org, world.app, world.at(9)).await.unwrap();
     assert_eq!(world.app_row(world.app).await.unwrap().deleted_at, Some(world.at(1)));
 }
 
@@ -113,13 +113,13 @@ pub async fn a_deleted_app_stays_deleted(world: World) {
 pub async fn a_token_is_revoked_once(world: World) {
     let token = world.put_a_token(world.app).await;
     let other = world.new_app_id();
-    assert!(!world.store.revoke_token(other, token.id, world.at(1)).await.unwrap());
+    assert!(!world.revoke_token(other, token.id, world.at(1)).await.unwrap());
     assert_eq!(world.token_row(&token).await, Some(token.clone()));
-    assert!(world.store.revoke_token(world.app, token.id, world.at(2)).await.unwrap());
-    assert!(!world.store.revoke_token(world.app, token.id, world.at(3)).await.unwrap());
+    assert!(world.revoke_token(world.app, token.id, world.at(2)).await.unwrap());
+    assert!(!world.revoke_token(world.app, token.id, world.at(3)).await.unwrap());
     assert_eq!(world.token_row(&token).await.unwrap().revoked_at, Some(world.at(2)));
     let unknown = world.a_token(world.app);
-    assert!(!world.store.revoke_token(world.app, unknown.id, world.at(4)).await.unwrap());
+    assert!(!world.revoke_token(world.app, unknown.id, world.at(4)).await.unwrap());
 }
 
 /// In the same step.
@@ -127,8 +127,8 @@ pub async fn deleting_an_app_revokes_its_tokens(world: World) {
     let first = world.put_a_token(world.app).await;
     let second = world.put_a_token(world.app).await;
     let elsewhere = world.put_a_token(world.new_app_id()).await;
-    world.store.revoke_token(world.app, first.id, world.at(1)).await.unwrap();
-    world.store.delete_app(world.org, world.app, world.at(5)).await.unwrap();
+    world.revoke_token(world.app, first.id, world.at(1)).await.unwrap();
+    world.delete_app(world.org, world.app, world.at(5)).await.unwrap();
     assert_eq!(world.token_row(&first).await.unwrap().revoked_at, Some(world.at(1)));
     assert_eq!(world.token_row(&second).await.unwrap().revoked_at, Some(world.at(5)));
     assert_eq!(world.token_row(&elsewhere).await.unwrap().revoked_at, None);
@@ -139,14 +139,14 @@ pub async fn deleting_an_app_revokes_its_tokens(world: World) {
 /// Nor is an unknown one.
 pub async fn an_app_of_another_organization_is_not_deleted(world: World) {
     let other = pushroll_domain::OrgId::from_bytes([5; 16]);
-    world.store.delete_app(other, world.app, world.now).await.unwrap();
-    world.store.delete_app(world.org, world.new_app_id(), world.now).await.unwrap();
+    world.delete_app(other, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.new_app_id(), world.now).await.unwrap();
     assert_eq!(world.app_row(world.app).await.unwrap().deleted_at, None);
 }
 
 impl World {
     /// Purges until it is done, as whoever calls it does.
-    async fn purge(&self, app: AppId) {
+    pub(crate) async fn purge(&self, app: AppId) {
         let done = async {
             while !self.store.purge(app).await.unwrap().purged {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -160,7 +160,7 @@ impl World {
 /// A registration under way must not store a device afterwards.
 pub async fn purging_waits_until_nothing_is_pending(world: World) {
     let one = world.accept(&world.ios("ann", "a1")).await;
-    world.store.delete_app(world.org, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.app, world.now).await.unwrap();
     for _ in 0..3 {
         assert!(!world.store.purge(world.app).await.unwrap().purged);
     }
@@ -178,7 +178,7 @@ pub async fn purging_removes_all_but_the_tokens_hashes(world: World) {
     }
     world.accept_all(&batch, true).await;
     world.end(&batch, &verified()).await;
-    world.store.delete_app(world.org, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.app, world.now).await.unwrap();
     world.purge(world.app).await;
     for (n, one) in batch.iter().enumerate() {
         assert!(world.devices(&format!("u{n}")).await.is_empty());
@@ -194,11 +194,11 @@ pub async fn purging_removes_all_but_the_tokens_hashes(world: World) {
 /// Whatever their ids.
 pub async fn purging_leaves_other_apps_alone(world: World) {
     let other = world.new_app_id();
-    world.store.put_app(world.an_app(other)).await.unwrap();
+    world.put_app(world.an_app(other)).await.unwrap();
     world.stored(&world.ios("ann", "a1")).await;
     let theirs = world.accept(&Asked { app: Some(other), ..world.ios("ann", "a1") }).await;
     world.verify(&theirs).await;
-    world.store.delete_app(world.org, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.app, world.now).await.unwrap();
     world.purge(world.app).await;
     let page = pushroll_domain::PageRequest { limit: 9, after: None };
     let devices = world.store.devices_of_user(other, &a_user("ann"), page).await.unwrap();
@@ -215,9 +215,9 @@ pub async fn an_app_that_is_not_deleted_is_not_purged(world: World) {
 
 /// Whoever still had it in his hands.
 pub async fn a_purged_app_does_not_come_back(world: World) {
-    world.store.delete_app(world.org, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.app, world.now).await.unwrap();
     world.purge(world.app).await;
-    world.store.put_app(world.an_app(world.app)).await.unwrap();
+    world.put_app(world.an_app(world.app)).await.unwrap();
     assert_eq!(world.app_row(world.app).await, None);
     let late = world.put_a_token(world.app).await;
     assert!(world.token_row(&late).await.is_none_or(|token| token.revoked_at.is_some()));
@@ -251,7 +251,12 @@ pub async fn a_closed_store_says_so(world: World) {
     let taken = store.take_due(world.lane(Platform::Ios), world.now, 1).await;
     assert!(matches!(taken, Err(StoreError::Closed)));
     assert!(matches!(store.directory().await, Err(StoreError::Closed)));
-    assert!(matches!(store.put_org(world.an_org()).await, Err(StoreError::Closed)));
+    assert!(matches!(
+        store
+            .put_org(world.an_org(), world.an_entry(pushroll_domain::AuditAction::OrgCreated))
+            .await,
+        Err(StoreError::Closed)
+    ));
     let cleanup = vec![world.a_cleanup("ann", None)];
     assert!(matches!(store.clean_up(cleanup).await, Err(StoreError::Closed)));
 }

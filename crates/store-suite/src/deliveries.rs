@@ -153,7 +153,7 @@ pub async fn purging_an_app_removes_its_log(world: World) {
     for n in 0..5 {
         world.logged(n, 0).await;
     }
-    world.store.delete_app(world.org, world.app, world.now).await.unwrap();
+    world.delete_app(world.org, world.app, world.now).await.unwrap();
     let purged = async {
         while !world.store.purge(world.app).await.unwrap().purged {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! The second value is kept until the case is over (a temporary directory, say). The store keeps
-//! outcomes for [`RETENTION`] and [`DELIVERIES_LOGGED`] attempts of each app. Cases use apps of their own, so several may share a database, and
+//! outcomes for [`RETENTION`], [`DELIVERIES_LOGGED`] attempts of each app and [`AUDIT_ENTRIES`] changes. Cases use apps of their own, so several may share a database, and
 //! times near the present, so that a store may judge by a clock of its own what is due.
 
 use std::time::Duration;
 
 pub mod accepting;
+pub mod auditing;
 pub mod callbacks;
 pub mod cleaning_up;
 pub mod configuration;
@@ -35,6 +36,9 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How many attempts of an app the store under test keeps in its delivery log.
 pub const DELIVERIES_LOGGED: usize = 60;
+
+/// How many changes the audit list of the store under test keeps.
+pub const AUDIT_ENTRIES: usize = 300;
 
 /// One test for each case, in a module for each file of cases. The argument is an async function
 /// that makes an empty store and whatever has to outlive it.
@@ -176,6 +180,14 @@ macro_rules! every_case {
             a_purged_app_does_not_come_back,
             expiring_comes_to_an_end,
             a_closed_store_says_so,
+        ]);
+        $crate::cases_of!($make, auditing: [
+            every_change_leaves_its_entry,
+            what_changes_nothing_leaves_no_entry,
+            the_list_is_read_in_parts,
+            entries_are_found_by_organization_and_by_app,
+            the_list_is_bounded_and_keeps_the_newest,
+            purging_an_app_leaves_its_entries,
         ]);
         $crate::cases_of!($make, crowds: [
             of_many_equal_registrations_finished_at_once_one_succeeds,

@@ -58,7 +58,7 @@ pub async fn devices_of_a_user_are_listed_in_parts(world: World) {
 /// Each once, user by user, whatever the parts; and of no other app.
 pub async fn devices_of_an_app_are_listed_in_parts(world: World) {
     let other = world.new_app_id();
-    world.store.put_app(world.an_app(other)).await.unwrap();
+    world.put_app(world.an_app(other)).await.unwrap();
     let mut expected = Vec::new();
     for n in 0..41_u8 {
         // Users with one device, and one with many.

@@ -176,7 +176,7 @@ pub async fn without_retries_a_kept_callback_has_its_last_attempt(world: World) 
 /// Side by side with others.
 pub async fn only_apps_with_retries_keep_their_callbacks(world: World) {
     let other = world.new_app_id();
-    world.store.put_app(world.an_app(other)).await.unwrap();
+    world.put_app(world.an_app(other)).await.unwrap();
     let asked = Asked { app: Some(other), callback: Some(5), ..world.ios("ann", "a1") };
     let without = world.stored(&asked).await;
     let with = world.called_back(5, 0).await;

@@ -56,7 +56,7 @@ pub async fn the_next_comes_first_when_the_first_has_ended(world: World) {
 pub async fn registrations_that_differ_in_anything_are_not_equal(world: World) {
     world.accept(&world.ios("ann", "a1")).await;
     let other_app = world.new_app_id();
-    world.store.put_app(world.an_app(other_app)).await.unwrap();
+    world.put_app(world.an_app(other_app)).await.unwrap();
     for asked in [
         world.ios("bob", "a1"),
         world.ios("ann", "a2"),

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pushroll_domain::{
-    Accept, App, AppId, CallbackOrder, ClaimedToken, CleanUp, Device, DeviceToken, Ending,
-    Environment, FailureReason, Finish, Finished, HostKey, IdSequence, Lane, Org, OrgId, Outcome,
-    PageRequest, Platform, Postpone, Provider, ProviderAnswer, Registration, RegistrationId,
-    RegistrationView, RunId, Sealed, Standing, Status, Store, Timestamp, TokenHash, TokenId,
-    TokenRecord, Tries, UserId,
+    Accept, Actor, App, AppId, AuditAction, AuditEntry, CallbackOrder, ClaimedToken, CleanUp,
+    Device, DeviceToken, Ending, Environment, FailureReason, Finish, Finished, HostKey, IdSequence,
+    Lane, Org, OrgId, Outcome, PageRequest, Platform, Postpone, Provider, ProviderAnswer,
+    Registration, RegistrationId, RegistrationView, RunId, Sealed, Standing, Status, Store,
+    StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
 };
 
 /// The most that a case waits for something that a store may do in the background.
@@ -76,8 +76,8 @@ impl World {
             drawn: Arc::new(AtomicU64::new(0)),
             seed,
         };
-        world.store.put_org(world.an_org()).await.expect("put_org");
-        world.store.put_app(world.an_app(app)).await.expect("put_app");
+        world.put_org(world.an_org()).await.expect("put_org");
+        world.put_app(world.an_app(app)).await.expect("put_app");
         world
     }
 
@@ -143,6 +143,62 @@ impl World {
             expires_at: None,
             revoked_at: None,
         }
+    }
+
+    /// An entry of the audit list about the world's app.
+    #[must_use]
+    pub fn an_entry(&self, action: AuditAction) -> AuditEntry {
+        AuditEntry {
+            id: self.ids.audit(self.now, self.draw()),
+            at: self.now,
+            actor: Actor { by: "admin-token 01020304".into(), source: Some([192, 0, 2, 1].into()) },
+            action,
+            org: Some(self.org),
+            app: Some(self.app),
+            token: None,
+            name: "Shop".into(),
+            fields: vec!["ios.key".into()],
+        }
+    }
+
+    /// Adds or replaces an organization.
+    ///
+    /// # Errors
+    /// Those of the store, as of the next.
+    pub async fn put_org(&self, org: Org) -> Result<(), StoreError> {
+        let entry = AuditEntry { app: None, ..self.an_entry(AuditAction::OrgCreated) };
+        self.store.put_org(org, entry).await
+    }
+
+    /// Adds or replaces an app.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_app(&self, app: App) -> Result<(), StoreError> {
+        self.store.put_app(app, self.an_entry(AuditAction::AppChanged)).await
+    }
+
+    pub(crate) async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.store.put_token(token, self.an_entry(AuditAction::TokenCreated)).await
+    }
+
+    pub(crate) async fn revoke_token(
+        &self,
+        app: AppId,
+        token: TokenId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let entry = self.an_entry(AuditAction::TokenRevoked);
+        self.store.revoke_token(app, token, at, entry).await
+    }
+
+    pub(crate) async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store.delete_app(org, app, at, self.an_entry(AuditAction::AppDeleted)).await
     }
 
     /// The time this many milliseconds from the present on.

@@ -4,13 +4,19 @@ mod ios;
 
 use http::StatusCode;
 use pushroll_domain::{AndroidSide, App, AppId, OrgId, Secret};
-use pushroll_engine::{AndroidInput, AppChange, Change, NewApp, Service};
+use pushroll_engine::{
+    AndroidInput, AppChange, Change, DESCRIPTION_CHARS, NAME_CHARS, NewApp, Service,
+};
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::admin::object::{Given, Object};
 use crate::admin::orgs::located;
 use crate::admin::{Call, callbacks, faults_of, paging, times};
 use crate::faults::{At, Faults};
+use crate::openapi::describe::{Answer, Body, Described, Tag};
+use crate::openapi::schema;
 use crate::problem::{Problem, Rule};
 use crate::refusal;
 use crate::reply::{self, Reply};
@@ -23,15 +29,21 @@ const DESCRIPTION: &str = "a description for people";
 const SERVICE_ACCOUNT: &str =
     "the JSON file of a service account of the Firebase project, as an object or as a string";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = App)]
 struct AppBody<'a> {
+    #[schema(format = "uuid")]
     id: String,
+    #[schema(format = "uuid")]
     org_id: String,
     name: &'a str,
     description: &'a str,
+    #[schema(required = true)]
     ios: Option<ios::Body<'a>>,
+    #[schema(required = true)]
     android: Option<AndroidBody<'a>>,
     callbacks: callbacks::CallbacksBody,
+    #[schema(required = true)]
     old_webhook_secret: Option<callbacks::OldSecretBody>,
     created_at: times::At,
     updated_at: times::At,
@@ -39,7 +51,8 @@ struct AppBody<'a> {
     webhook_secret: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AndroidSide)]
 struct AndroidBody<'a> {
     project_id: &'a str,
     client_email: &'a str,
@@ -70,6 +83,75 @@ impl<'a> From<&'a AndroidSide> for AndroidBody<'a> {
     }
 }
 
+/// The schema of what [`new_app`] reads, or [`app_change`] if it is a patch.
+fn app_schema(is_patch: bool) -> Value {
+    let file = json!({
+        "oneOf": [{ "type": "object" }, { "type": "string", "minLength": 1 }],
+        "description": SERVICE_ACCOUNT,
+    });
+    let android = schema::closed(schema::object(ANDROID, [file], &ANDROID));
+    let schemas = [
+        schema::matching(schema::text(NAME, 1..=NAME_CHARS), schema::A_NAME),
+        schema::or_null(schema::text(DESCRIPTION, 0..=DESCRIPTION_CHARS)),
+        schema::or_null(ios::schema(is_patch)),
+        schema::or_null(android),
+        callbacks::callbacks_schema(),
+    ];
+    let required: &[&str] = if is_patch { &[] } else { &["name"] };
+    schema::closed(schema::object(APP, schemas, required))
+}
+
+pub(crate) fn create_described() -> Described {
+    let key = "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n";
+    let account = json!({ "type": "service_account", "project_id": "…", "private_key": "…" });
+    let key = json!({ "key_id": "ABC123DEFG", "team_id": "TEAM123456", "p8": key });
+    let ios = json!({ "mode": "production", "bundle_id": "com.contoso.shop", "key": key });
+    let body = Body::new(app_schema(false))
+        .example("without a side yet", json!({ "name": "Shop", "description": "Our shop" }))
+        .example(
+            "both sides",
+            json!({
+                "name": "Shop",
+                "ios": ios,
+                "android": { "service_account": account },
+                "callbacks": { "retries": { "window_seconds": 3600 } },
+            }),
+        );
+    let words = "The app, and its webhook secret, which is shown this once.";
+    let answer = Answer::one::<AppBody<'static>>(201, words).located();
+    let more =
+        "Credentials are checked when they are entered, sealed at rest, and never come out again.";
+    Described::new("createApp", Tag::Apps, "Make an app", more, answer).taking(body)
+}
+
+pub(crate) fn list_described() -> Described {
+    let answer = Answer::list::<AppBody<'static>>("The apps, in the order of their ids.");
+    Described::new("listApps", Tag::Apps, "List an organization's apps", "", answer)
+        .with(paging::parameters())
+}
+
+pub(crate) fn show_described() -> Described {
+    let answer = Answer::one::<AppBody<'static>>(200, "The app.");
+    Described::new("getApp", Tag::Apps, "Show an app", "", answer)
+}
+
+pub(crate) fn change_described() -> Described {
+    let body = Body::new(app_schema(true))
+        .example("another name", json!({ "name": "Shop 2" }))
+        .example("callbacks tried again", json!({ "callbacks": { "retries": {} } }));
+    let answer = Answer::one::<AppBody<'static>>(200, "The app as it is now.");
+    let more = "A JSON merge patch (RFC 7396): what is absent stays, what is null goes. A key or a certificate is \
+                changed whole, and the one replaces the other.";
+    Described::new("changeApp", Tag::Apps, "Change an app", more, answer).taking(body)
+}
+
+pub(crate) fn delete_described() -> Described {
+    let answer = Answer::empty(204, "The app is unknown from the next request on.");
+    let more =
+        "Its tokens are revoked, what is pending ends, and its devices go in the background.";
+    Described::new("deleteApp", Tag::Apps, "Delete an app", more, answer)
+}
+
 pub(crate) async fn create(service: &Service, org: OrgId, call: &Call) -> Result<Reply, Problem> {
     service.known_org(org).map_err(refusal::of_configure)?;
     let mut faults = faults_of(call)?;
@@ -77,7 +159,8 @@ pub(crate) async fn create(service: &Service, org: OrgId, call: &Call) -> Result
         .and_then(|body| new_app(&body, &mut faults))
         .filter(|_| faults.is_empty());
     let Some(new) = new else { return Err(faults.into_problem()) };
-    let (app, secret) = service.create_app(org, new).await.map_err(refusal::of_configure)?;
+    let (app, secret) =
+        service.create_app(&call.actor, org, new).await.map_err(refusal::of_configure)?;
     let secret = str::from_utf8(secret.reveal()).ok();
     let reply = reply::admin_json(StatusCode::CREATED, &AppBody::new(&app, secret));
     Ok(located(reply, &format!("/admin/v1/orgs/{org}/apps/{}", app.id)))
@@ -109,7 +192,8 @@ pub(crate) async fn change(
         .map(|body| app_change(&body, &mut faults))
         .filter(|_| faults.is_empty());
     let Some(change) = change else { return Err(faults.into_problem()) };
-    let app = service.change_app(org, app, change).await.map_err(refusal::of_configure)?;
+    let app =
+        service.change_app(&call.actor, org, app, change).await.map_err(refusal::of_configure)?;
     Ok(reply::admin_json(StatusCode::OK, &AppBody::new(&app, None)))
 }
 

@@ -6,10 +6,14 @@ use std::time::Duration;
 use http::StatusCode;
 use pushroll_domain::{BackUpFault, StoreError};
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::admin::object::Object;
 use crate::admin::{Call, faults_of};
 use crate::faults::{At, Faults};
+use crate::openapi::describe::{Answer, Body, Described, Tag, problem};
+use crate::openapi::schema;
 use crate::problem::{Problem, Rule};
 use crate::refusal;
 use crate::reply::{self, Reply};
@@ -17,15 +21,30 @@ use crate::reply::{self, Reply};
 const DIRECTORY: &str =
     "an absolute path on the server's machine that is not there yet, or an empty directory";
 
-#[derive(Serialize)]
+const BACKUP: [&str; 1] = ["directory"];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Backup)]
 struct BackupBody<'a> {
     directory: &'a str,
     sealing_key: &'static str,
 }
 
+pub(super) fn described() -> Described {
+    let directory = schema::some_text(DIRECTORY);
+    let body = Body::new(schema::closed(schema::object(BACKUP, [directory], &BACKUP)));
+    let answer = Answer::one::<BackupBody<'static>>(201, "The backup is there, whole.");
+    let more = "A server can be started on the directory. The sealing key is not in it.";
+    Described::new("backUp", Tag::Server, "Back the store up on the server's machine", more, answer)
+        .taking(
+            body.example("a backup", json!({ "directory": "/var/backups/pushroll-2026-11-24" })),
+        )
+        .or(409, problem("The store is a database server, which has means of its own."))
+}
+
 pub(super) async fn make(call: &Call) -> Result<Reply, Problem> {
     let mut faults = faults_of(call)?;
-    let body = Object::of_body(&call.body, &["directory"], &mut faults);
+    let body = Object::of_body(&call.body, &BACKUP, &mut faults);
     let text = body.and_then(|body| body.required_text("directory", DIRECTORY, &mut faults));
     let Some(text) = text else { return Err(faults.into_problem()) };
     let Some(backup) = &call.backup else {

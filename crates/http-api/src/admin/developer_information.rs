@@ -7,8 +7,11 @@ use pushroll_domain::{AppId, IosMode, OrgId, TokenRecord};
 use pushroll_engine::Service;
 use serde::Serialize;
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::admin::{Call, times};
+use crate::openapi::describe::{Answer, Described, Tag};
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::refusal;
 use crate::reply::{self, Reply};
@@ -54,15 +57,20 @@ fn is_plain(authority: &str) -> bool {
         && Url::parse(&format!("http://{authority}")).is_ok()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperInformation)]
 struct Information<'a> {
+    #[schema(format = "uuid")]
     organization_id: String,
+    #[schema(format = "uuid")]
     mobile_app_id: String,
     name: &'a str,
     description: &'a str,
     public_url: &'a str,
     public_url_is_guess: bool,
+    #[schema(required = true)]
     ios: Option<Ios<'a>>,
+    #[schema(required = true)]
     android: Option<Android<'a>>,
     api_tokens: Vec<Token<'a>>,
     calls: Vec<CallInformation>,
@@ -70,35 +78,43 @@ struct Information<'a> {
     samples: Vec<Sample>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperIos)]
 struct Ios<'a> {
     bundle_id: &'a str,
+    #[schema(schema_with = words::modes)]
     mode: IosMode,
     device_tokens: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperAndroid)]
 struct Android<'a> {
     project_id: &'a str,
     device_tokens: &'static str,
 }
 
 /// What is known of an API token that is good now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperToken)]
 struct Token<'a> {
+    #[schema(format = "uuid")]
     id: String,
     name: &'a str,
+    #[schema(required = true)]
     expires_at: Option<times::At>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperCall)]
 struct CallInformation {
     name: &'static str,
     method: &'static str,
     url: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeveloperSample)]
 struct Sample {
     title: &'static str,
     /// `sh`, `swift` or `kotlin`.
@@ -150,6 +166,13 @@ enum Side {
     Ios,
     Android,
     Either,
+}
+
+pub(crate) fn described() -> Described {
+    let answer = Answer::one::<Information<'static>>(200, "What to tell. Nothing in it is secret.");
+    let more = "Ids, addresses, rules, and requests to paste.";
+    let summary = "What the developer of a mobile app must be told";
+    Described::new("getDeveloperInformation", Tag::Apps, summary, more, answer)
 }
 
 pub(crate) fn show(

@@ -7,19 +7,26 @@ use pushroll_domain::{
 };
 use pushroll_engine::Service;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::admin::{Call, paging, times};
 use crate::faults::Faults;
+use crate::openapi::describe::{Answer, Described, Tag};
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::refusal;
 use crate::reply::{self, Reply};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Device)]
 struct DeviceBody<'d> {
+    #[schema(format = "uuid")]
     id: String,
     user_id: &'d str,
+    #[schema(schema_with = words::platforms)]
     platform: &'static str,
     device_token: &'d str,
+    #[schema(required = true, schema_with = words::environments_or_null)]
     environment: Option<&'static str>,
     registered_at: times::At,
     verified_at: times::At,
@@ -41,12 +48,17 @@ impl<'d> From<&'d Device> for DeviceBody<'d> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Registration)]
 struct RegistrationBody<'r> {
+    #[schema(format = "uuid")]
     id: String,
     user_id: &'r str,
+    #[schema(schema_with = words::platforms)]
     platform: &'static str,
+    #[schema(schema_with = words::statuses)]
     status: &'static str,
+    #[schema(required = true, schema_with = words::failure_reasons_or_null)]
     failure_reason: Option<&'static str>,
     tracked: bool,
     accepted_at: times::At,
@@ -55,20 +67,30 @@ struct RegistrationBody<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<times::At>,
     attempts: u32,
+    #[schema(required = true)]
     provider: Option<ProviderBody<'r>>,
+    #[schema(required = true)]
     hint: Option<&'r str>,
+    #[schema(required = true)]
     callback: Option<CallbackBody<'r>>,
+    #[schema(required = true)]
     device_token_fingerprint: Option<String>,
     device_token_chars: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderAnswer)]
 pub(crate) struct ProviderBody<'r> {
+    #[schema(schema_with = words::providers)]
     name: &'static str,
+    #[schema(required = true, schema_with = words::environments_or_null)]
     environment: Option<&'static str>,
+    #[schema(required = true)]
     status: Option<u16>,
     reason: &'r str,
+    #[schema(required = true)]
     detail: Option<&'r str>,
+    #[schema(required = true)]
     provider_id: Option<&'r str>,
 }
 
@@ -86,12 +108,18 @@ impl<'r> From<&'r ProviderAnswer> for ProviderBody<'r> {
 }
 
 /// Neither the URL nor the headers: both may hold secrets of the caller.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallbackReport)]
 pub(super) struct CallbackBody<'r> {
+    #[schema(schema_with = words::callback_results)]
     result: &'static str,
+    #[schema(required = true)]
     status: Option<u16>,
+    #[schema(required = true)]
     reason: Option<&'r str>,
+    #[schema(required = true)]
     at: Option<times::At>,
+    #[schema(required = true)]
     took_ms: Option<u64>,
 }
 
@@ -173,6 +201,27 @@ impl<'r> From<&'r RegistrationView> for RegistrationBody<'r> {
             RegistrationView::Ended(ended) => Self::from(&**ended),
         }
     }
+}
+
+pub(crate) fn devices_described() -> Described {
+    let answer = Answer::list::<DeviceBody<'static>>("The devices, those of a user together.");
+    let more = "Of one user, or of all.";
+    Described::new("listDevices", Tag::Roll, "List devices", more, answer)
+        .with([paging::user_parameter(false)])
+        .with(paging::parameters())
+}
+
+pub(crate) fn registrations_described() -> Described {
+    let answer = Answer::list::<RegistrationBody<'static>>("The registrations, newest first.");
+    let more = "Pending and ended, with the provider's own words.";
+    Described::new("listRegistrations", Tag::Roll, "List a user's registrations", more, answer)
+        .with([paging::user_parameter(true)])
+        .with(paging::parameters())
+}
+
+pub(crate) fn registration_described() -> Described {
+    let answer = Answer::one::<RegistrationBody<'static>>(200, "The registration.");
+    Described::new("getRegistration", Tag::Roll, "Show a registration", "", answer)
 }
 
 pub(crate) async fn devices(

@@ -160,9 +160,9 @@ impl<'a> Object<'a> {
         if kind_of(raw) == Kind::Null {
             return Given::Null;
         }
-        match raw.get().parse::<u64>() {
-            Ok(number) if range.contains(&number) => Given::Value(number),
-            Ok(_) | Err(_) => {
+        match whole_number(raw.get()) {
+            Some(number) if range.contains(&number) => Given::Value(number),
+            Some(_) | None => {
                 let field = self.field(name);
                 let detail = format!("{field} is not {expected}.");
                 faults.add(At::field(field), Rule::NotUsable, detail, expected);
@@ -230,6 +230,22 @@ impl Kind {
             Self::Null => "null",
         }
     }
+}
+
+/// Reads a number that is whole, however it is written: 8, 8.0 and 0.8e1 are the same in JSON.
+fn whole_number(text: &str) -> Option<u64> {
+    /// Up to here a floating point number knows every whole one.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let number: f64 = serde_json::from_str(text).ok()?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within what both hold"
+    )]
+    (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
 }
 
 /// A JSON text tells its kind by its first byte.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use pushroll_domain::{PageRequest, UserId};
+use pushroll_domain::{GuidFault, PageRequest, UserId};
 use serde::Serialize;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::faults::{At, Faults};
+use crate::openapi::{EXAMPLE_APP, EXAMPLE_ORG, EXAMPLE_USER, schema};
 use crate::problem::{Problem, Rule};
 use crate::reply::{self, Reply};
 
@@ -16,6 +18,7 @@ const DEFAULT_LIMIT: usize = 100;
 /// The most items of a part.
 const MOST: usize = 1_000;
 const USER_ID: &str = "?user_id= and 1 to 256 characters, none of them a control character";
+const GUID: &str = "a GUID: 8-4-4-4-12 hexadecimal digits, with or without braces";
 /// The most bytes of `after`.
 const AFTER_BYTES: usize = 1_024;
 
@@ -28,6 +31,52 @@ struct List<T> {
 
 /// A query's parameters. Those that are not known are ignored; the last of a name counts.
 pub(crate) struct Query(Vec<(String, String)>);
+
+/// What is told of the parameters that [`Query::page`] reads.
+pub(crate) fn parameters() -> [Value; 2] {
+    let limit = schema::whole("How many items at most.", 1..=MOST as u64);
+    [
+        json!({
+            "name": "limit",
+            "in": "query",
+            "description": format!("{DEFAULT_LIMIT} unless it is given."),
+            "schema": limit,
+            "example": 50,
+        }),
+        json!({
+            "name": "after",
+            "in": "query",
+            "description": "The next of the part before (may be passed on as next, too).",
+            "schema": { "type": "string", "maxLength": AFTER_BYTES },
+        }),
+    ]
+}
+
+/// What is told of a parameter that [`Query::id`] reads.
+pub(crate) fn id_parameter(name: &str) -> Value {
+    let example = if name == "org_id" { EXAMPLE_ORG } else { EXAMPLE_APP };
+    json!({
+        "name": name,
+        "in": "query",
+        "schema": { "type": "string", "pattern": schema::GUID_OR_NOTHING },
+        "example": example,
+    })
+}
+
+/// What is told of the parameter that [`Query::user_id`] reads.
+pub(crate) fn user_parameter(required: bool) -> Value {
+    json!({
+        "name": "user_id",
+        "in": "query",
+        "required": required,
+        "description": "The user: contact, lead or profile id.",
+        "schema": schema::matching(
+            schema::text("", usize::from(required)..=UserId::MAX_CHARS),
+            schema::NO_CONTROLS,
+        ),
+        "example": EXAMPLE_USER,
+    })
+}
 
 impl Query {
     pub(crate) fn of(text: &str) -> Self {
@@ -66,6 +115,22 @@ impl Query {
             faults.add(At::field("user_id"), Rule::Required, detail, USER_ID);
         }
         self.user_id_if_given(faults)
+    }
+
+    /// An id, if it is given.
+    pub(crate) fn id<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, GuidFault>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let given = parse(self.last(name)?);
+        given
+            .inspect_err(|_| {
+                let detail = format!("{name} is not a GUID.");
+                faults.add(At::field(name), Rule::Guid, detail, GUID);
+            })
+            .ok()
     }
 
     /// The user that is asked about, if it is one only.

@@ -138,3 +138,19 @@ fn a_file_of_json_is_taken_as_an_object_or_as_a_text() {
     assert_eq!(file("c"), Given::Faulty);
     assert_eq!(file("d"), Given::Absent);
 }
+
+#[test]
+fn a_whole_number_may_be_written_in_every_way_that_json_has() {
+    let mut faults = Faults::default();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let body =
+        br#"{"a": 60, "b": 60.0, "c": 6e1, "d": 60.5, "e": -60, "f": "60", "g": 1e400, "h": 99}"#;
+    let body = Object::of_body(body, &names, &mut faults).unwrap();
+    let mut whole = |name| body.whole(name, 0..=90, "a number", &mut faults);
+    for name in ["a", "b", "c"] {
+        assert_eq!(whole(name), Given::Value(60), "{name}");
+    }
+    for name in ["d", "e", "f", "g", "h"] {
+        assert_eq!(whole(name), Given::Faulty, "{name}");
+    }
+}

@@ -1,9 +1,14 @@
 //! Times as the administration writes and reads them: RFC 3339, written in UTC.
 
+use std::borrow::Cow;
+
 use pushroll_domain::Timestamp;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A time in an answer.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +21,19 @@ impl Serialize for At {
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok());
         written.serialize(serializer)
+    }
+}
+
+impl PartialSchema for At {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+impl ToSchema for At {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Time")
     }
 }
 

@@ -9,11 +9,13 @@ use crate::faults::{At, Faults};
 use crate::problem::Rule;
 use crate::site::CallbackRules;
 
-static TRACK: HeaderName = HeaderName::from_static("x-ms-track-registration");
-static CALLBACK_URL: HeaderName = HeaderName::from_static("x-ms-callback-url");
+pub(super) static TRACK: HeaderName = HeaderName::from_static("x-ms-track-registration");
+pub(super) static CALLBACK_URL: HeaderName = HeaderName::from_static("x-ms-callback-url");
 /// The same header, as the page calls it in another place.
-static STATUS_CALLBACK_URL: HeaderName = HeaderName::from_static("x-ms-status-callback-url");
-static CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-ms-callback-url-headers");
+pub(super) static STATUS_CALLBACK_URL: HeaderName =
+    HeaderName::from_static("x-ms-status-callback-url");
+pub(super) static CALLBACK_HEADERS: HeaderName =
+    HeaderName::from_static("x-ms-callback-url-headers");
 
 /// Reads the headers; what is wrong with them is added to `faults`.
 pub(crate) fn read(

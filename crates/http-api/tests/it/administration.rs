@@ -248,8 +248,9 @@ async fn what_is_unknown_is_404() {
 #[tokio::test]
 async fn lists_are_paged() {
     let server = running().await;
+    let by = pushroll_domain::Actor::at_the_machine();
     for n in 0..4 {
-        server.service.create_org(&format!("Org {n}")).await.unwrap();
+        server.service.create_org(&by, &format!("Org {n}")).await.unwrap();
     }
     let mut seen = Vec::new();
     let mut path = "/orgs?limit=2".to_owned();

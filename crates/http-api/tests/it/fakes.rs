@@ -23,6 +23,8 @@ pub struct FakeStore {
     pub log: Mutex<Vec<DeliveryRecord>>,
     /// Where backups were made.
     pub backups: Mutex<Vec<PathBuf>>,
+    /// The audit list, newest first.
+    pub audit: Mutex<Vec<AuditEntry>>,
     /// Whether writes fail.
     pub is_down: AtomicBool,
     /// Held, accepts wait.
@@ -218,36 +220,69 @@ impl Store for FakeStore {
         Ok(Directory::new(rows.0, rows.1, rows.2))
     }
 
-    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError> {
         self.write()?;
         let id = org.id;
         put(&self.orgs, org, |other| other.id == id);
+        self.audit.lock().insert(0, entry);
         Ok(())
     }
 
-    async fn put_app(&self, app: App) -> Result<(), StoreError> {
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError> {
         self.write()?;
         let id = app.id;
         put(&self.apps, app, |other| other.id == id);
+        self.audit.lock().insert(0, entry);
         Ok(())
     }
 
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError> {
         self.write()?;
         self.tokens.lock().push(token);
+        self.audit.lock().insert(0, entry);
         Ok(())
     }
 
-    async fn revoke_token(&self, _: AppId, id: TokenId, at: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_token(
+        &self,
+        _: AppId,
+        id: TokenId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<bool, StoreError> {
         let mut tokens = self.tokens.lock();
         let token = tokens.iter_mut().find(|token| token.id == id && token.revoked_at.is_none());
-        Ok(token.map(|token| token.revoked_at = Some(at)).is_some())
+        let is_revoked = token.map(|token| token.revoked_at = Some(at)).is_some();
+        if is_revoked {
+            self.audit.lock().insert(0, entry);
+        }
+        Ok(is_revoked)
     }
 
-    async fn delete_app(&self, _: OrgId, id: AppId, at: Timestamp) -> Result<(), StoreError> {
+    async fn delete_app(
+        &self,
+        _: OrgId,
+        id: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
         let mut apps = self.apps.lock();
         apps.iter_mut().filter(|app| app.id == id).for_each(|app| app.deleted_at = Some(at));
+        self.audit.lock().insert(0, entry);
         Ok(())
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        self.write()?;
+        let audit = self.audit.lock();
+        let first = page.after.map_or(0, |after| after.parse().unwrap_or(0));
+        let taken: Vec<_> = audit.iter().filter(|entry| filter.takes(entry)).cloned().collect();
+        let next = (first + page.limit < taken.len()).then(|| (first + page.limit).to_string());
+        Ok(Page { items: taken.into_iter().skip(first).take(page.limit).collect(), next })
     }
 
     async fn purge(&self, _: AppId) -> Result<DeletedApp, StoreError> {

@@ -3,9 +3,11 @@
 
 mod administration;
 mod administration_callbacks;
+mod audit;
 mod backup;
 mod bodies;
 mod certificates;
+mod descriptions;
 mod fakes;
 mod http2;
 mod limits;

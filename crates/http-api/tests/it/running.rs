@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushroll_domain::{AppId, OrgId, TokenHash, TokenId, Tracer};
+use pushroll_domain::{Actor, AppId, OrgId, TokenHash, TokenId, Tracer};
 use pushroll_engine::{EngineSettings, NewApp, Parts, Service};
 use pushroll_http_api::{
     CallbackRules, HttpSettings, OperatorRoutes, PublicRoutes, PublicUrl, ServerTls, Site, bind,
@@ -94,7 +94,8 @@ impl Setup {
             tracer: Tracer::default(),
         };
         let service = Service::start(parts).await.unwrap();
-        let org = service.create_org("Test").await.unwrap().id;
+        let by = Actor::at_the_machine();
+        let org = service.create_org(&by, "Test").await.unwrap().id;
         let app = NewApp {
             name: "Test".to_owned(),
             description: String::new(),
@@ -102,8 +103,8 @@ impl Setup {
             android: None,
             callback_retries: None,
         };
-        let app = service.create_app(org, app).await.unwrap().0.id;
-        let token = service.create_token(org, app, "", None).await.unwrap();
+        let app = service.create_app(&by, org, app).await.unwrap().0.id;
+        let token = service.create_token(&by, org, app, "", None).await.unwrap();
         let callbacks =
             CallbackRules { allow_http: self.allow_http, sender: Arc::new(FakeCallbacks) };
         let operator = OperatorRoutes {

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pushroll_domain::StoreError;
+use pushroll_domain::{Actor, AuditAction, AuditEntry, IdSequence, StoreError};
 use pushroll_store_embedded::EmbeddedStore;
 use pushroll_store_postgres::Upkeep;
 use thiserror::Error;
 
 use super::key_file::{self, KeyError, Missing};
 use super::{AesSealer, KeyId, KeyRing, SealingKey};
+use crate::server::Machine;
 use crate::settings::SealingKeySource;
 
 /// What was done.
@@ -110,7 +111,13 @@ pub async fn rotate(
     let newest = keys.newest().id();
     let others: Vec<KeyId> = keys.others().iter().map(SealingKey::id).collect();
     let both = [&[newest], others.as_slice()].concat();
-    store.set_sealing_fingerprint(&KeyId::to_keep(&both)).await?;
+    if kept.first() == Some(&newest) {
+        // It was noted when it was begun.
+        store.set_sealing_fingerprint(&KeyId::to_keep(&both)).await?;
+    } else {
+        let entry = entry(newest, &Machine::default());
+        store.begin_rotation(&KeyId::to_keep(&both), entry).await?;
+    }
     let rows = store.seal_anew(Arc::new(AesSealer::with(&keys))).await?;
     store.set_sealing_fingerprint(&KeyId::to_keep(&[newest])).await?;
     let files = file.map(|file| retire(file, &keys)).transpose()?;
@@ -145,7 +152,8 @@ pub async fn rotate_together(
         }
         let before = kept.iter().copied().filter(|id| *id != newest);
         let both: Vec<KeyId> = std::iter::once(newest).chain(before).collect();
-        note(upkeep, noted.as_deref(), &both).await?;
+        let entry = entry(newest, &Machine::default());
+        note(upkeep, noted.as_deref(), &both, Some(&entry)).await?;
     }
     followed_by_all(upkeep, newest).await?;
     let sealer = AesSealer::with(&keys);
@@ -160,13 +168,18 @@ pub async fn rotate_together(
     // Whoever has come since is one of them.
     followed_by_all(upkeep, newest).await?;
     let noted = upkeep.sealing_fingerprint().await?;
-    note(upkeep, noted.as_deref(), &[newest]).await?;
+    note(upkeep, noted.as_deref(), &[newest], None).await?;
     Ok(Rotated { key: newest, retired: others, rows, was_begun, files: None })
 }
 
-async fn note(upkeep: &Upkeep, before: Option<&[u8]>, keys: &[KeyId]) -> Result<(), RotateError> {
+async fn note(
+    upkeep: &Upkeep,
+    before: Option<&[u8]>,
+    keys: &[KeyId],
+    entry: Option<&AuditEntry>,
+) -> Result<(), RotateError> {
     let keys = KeyId::to_keep(keys);
-    let there = upkeep.replace_sealing_fingerprint(before, &keys).await?;
+    let there = upkeep.replace_sealing_fingerprint(before, &keys, entry).await?;
     if there.as_deref() == Some(&*keys) { Ok(()) } else { Err(RotateError::AnotherRotates) }
 }
 
@@ -195,6 +208,22 @@ async fn followed_by_all(upkeep: &Upkeep, key: KeyId) -> Result<(), RotateError>
             return Err(RotateError::NotFollowedBy { key, servers: others });
         }
         tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// What the audit list is told when it is begun to seal under another key than before.
+pub(crate) fn entry(newest: KeyId, machine: &Machine) -> AuditEntry {
+    let now = machine.clock.now();
+    AuditEntry {
+        id: IdSequence::new().audit(now, machine.random.u64()),
+        at: now,
+        actor: Actor::at_the_machine(),
+        action: AuditAction::SealingKeyRotated,
+        org: None,
+        app: None,
+        token: None,
+        name: newest.to_string(),
+        fields: Vec::new(),
     }
 }
 

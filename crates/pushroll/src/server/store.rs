@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::{Machine, StartError};
 use crate::sealing::key_file::{self, Missing};
+use crate::sealing::rotation;
 use crate::sealing::{AesSealer, KeyId, KeyRing};
 use crate::settings::{self, SealingKeySource, Settings};
 
@@ -38,7 +39,7 @@ async fn open_embedded(
     // Opening reads the write-ahead log.
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(store_settings, clock));
     let store = Arc::new(opened.await.expect("opening the store does not panic")?);
-    match embedded_sealer(&store, &embedded.path, &settings.sealing_key).await {
+    match embedded_sealer(&store, &embedded.path, &settings.sealing_key, machine).await {
         Ok(sealer) => {
             let backup = Some(Arc::clone(&store) as Arc<dyn BackUp>);
             Ok(Opened { store, sealer: Arc::new(sealer), backup })
@@ -54,12 +55,17 @@ async fn embedded_sealer(
     store: &EmbeddedStore,
     path: &Path,
     source: &SealingKeySource,
+    machine: &Machine,
 ) -> Result<AesSealer, StartError> {
     let kept = KeyId::all_from_kept(&store.sealing_fingerprint()?.unwrap_or_default());
     let keys = key_file::obtain(source, path, &kept, Missing::IsMade)?;
     if let Some(all) = to_note(&keys, &kept) {
         // Before anything is sealed under it.
-        store.set_sealing_fingerprint(&all).await?;
+        if kept.is_empty() {
+            store.set_sealing_fingerprint(&all).await?;
+        } else {
+            store.begin_rotation(&all, rotation::entry(keys.newest().id(), machine)).await?;
+        }
     }
     Ok(AesSealer::with(&keys))
 }

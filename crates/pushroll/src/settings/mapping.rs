@@ -152,6 +152,7 @@ impl Settings {
             lease,
             outcome_retention: self.outcomes.retention,
             deliveries_logged: self.callbacks.logged_per_app,
+            audit_entries: self.audit.entries,
             ..PostgresSettings::new(url)
         }
     }
@@ -166,6 +167,7 @@ impl Settings {
             commit_queue_items: store.commit_queue,
             outcome_retention: self.outcomes.retention,
             deliveries_logged: self.callbacks.logged_per_app,
+            audit_entries: self.audit.entries,
             ..EmbeddedSettings::new(&store.path)
         }
     }

@@ -26,7 +26,8 @@ pub(crate) use kinds::toml_string;
 pub(crate) use mapping::SiblingSettings;
 pub use postgres::PostgresStore;
 pub use sections::{
-    Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Traces, Verification,
+    Audit, Callbacks, EmbeddedStore, Limits, Log, Outcomes, Providers, Shutdown, Traces,
+    Verification,
 };
 pub use source::{Effective, environment_variable};
 pub use table::SettingInfo;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub admin_listener: Option<AdminListener>,
     /// Where the admin token comes from.
     pub admin_token: AdminTokenSource,
+    /// The audit list.
+    pub audit: Audit,
     /// What callers may ask for.
     pub limits: Limits,
     /// Dry runs and retries.
@@ -248,6 +251,7 @@ impl Settings {
             SealingKeys::describe,
             AdminPlace::describe,
             AdminKeys::describe,
+            Audit::describe,
             Limits::describe,
             Verification::describe,
             Providers::describe,
@@ -275,6 +279,7 @@ impl Settings {
             tls: tls_files(TlsChoice::read(reader), reader),
             admin_listener: admin_listener(&AdminPlace::read(reader)),
             admin_token: admin_token(AdminKeys::read(reader), reader),
+            audit: Audit::read(reader),
             limits: Limits::read(reader),
             verification: Verification::read(reader),
             providers: Providers::read(reader),

@@ -181,6 +181,14 @@ section! {
 }
 
 section! {
+    /// The audit list.
+    pub struct Audit in "admin" {
+        /// How many changes of organizations, apps, tokens and secrets the audit list keeps, the newest.
+        "audit_entries" entries: u64 = 10_000, whole(1, 1_000_000);
+    }
+}
+
+section! {
     /// What callers may ask for.
     pub struct Limits in "limits" {
         /// The largest body of a request, in bytes; over it a request is answered 413.

@@ -108,6 +108,19 @@ async fn a_key_in_a_file_is_replaced_and_the_old_one_is_kept_for_old_backups() {
     server.set("sealing.key", new.trim());
     server.start_again().await;
     all_opens(&server, &receiver, &ids).await;
+    assert_eq!(rotations(&server).await, 1);
+}
+
+/// How many rotations the audit list tells of.
+async fn rotations(server: &TestServer) -> usize {
+    let list = server.admin_get("/audit").await.expect(200).json();
+    let entries = list["items"].as_array().unwrap().clone();
+    let is_rotation = |entry: &&serde_json::Value| entry["action"] == "sealing-key.rotate";
+    for entry in entries.iter().filter(is_rotation) {
+        assert_eq!(entry["by"], "command line");
+        assert!(!entry.to_string().contains(&old_key()));
+    }
+    entries.iter().filter(is_rotation).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,6 +141,7 @@ async fn a_key_in_the_settings_is_replaced_by_one_that_is_put_before_it() {
     told(&rotate(&server, &format!("key = \"{both}\"")), 0);
     server.start_again().await;
     all_opens(&server, &receiver, &ids).await;
+    assert_eq!(rotations(&server).await, 1);
 }
 
 /// As a crash between any two steps leaves it.

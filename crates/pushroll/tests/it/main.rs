@@ -25,6 +25,7 @@ mod outcomes;
 mod register;
 mod requests;
 mod retries;
+mod schemathesis;
 mod status;
 mod traces;
 mod verification_apns;

@@ -1,9 +1,10 @@
 //! Changing the configuration, and removing deleted apps.
 
 use pushroll_domain::{
-    App, AppId, DeletedApp, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
+    App, AppId, AuditEntry, DeletedApp, Org, OrgId, StoreError, Timestamp, TokenId, TokenRecord,
 };
 
+use crate::audit::Audit;
 use crate::columns::Column;
 use crate::group::Group;
 use crate::keys;
@@ -13,8 +14,14 @@ pub(crate) fn put_meta(group: &mut Group<'_>, key: &'static [u8], value: Vec<u8>
     group.put(Column::Meta, key, value);
 }
 
-pub(crate) fn put_org(group: &mut Group<'_>, org: &Org) {
+pub(crate) fn put_org(
+    group: &mut Group<'_>,
+    org: &Org,
+    audit: &Audit<'_>,
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
     group.put(Column::Config, keys::org(org.id), rows::encode_org(org));
+    audit.add(group, entry)
 }
 
 fn app(group: &mut Group<'_>, id: AppId) -> Result<Option<App>, StoreError> {
@@ -26,7 +33,12 @@ fn token(group: &mut Group<'_>, id: TokenId) -> Result<Option<TokenRecord>, Stor
 }
 
 /// A deleted app stays deleted, and a purged one does not come back.
-pub(crate) fn put_app(group: &mut Group<'_>, mut app: App) -> Result<(), StoreError> {
+pub(crate) fn put_app(
+    group: &mut Group<'_>,
+    mut app: App,
+    audit: &Audit<'_>,
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
     if group.has(Column::Config, &keys::purged(app.id))? {
         return Ok(());
     }
@@ -34,11 +46,16 @@ pub(crate) fn put_app(group: &mut Group<'_>, mut app: App) -> Result<(), StoreEr
         app.deleted_at = stored.deleted_at.or(app.deleted_at);
     }
     group.put(Column::Config, keys::app(app.id), rows::encode_app(&app));
-    Ok(())
+    audit.add(group, entry)
 }
 
 /// A token that comes too late for its app is revoked from the start.
-pub(crate) fn put_token(group: &mut Group<'_>, mut token: TokenRecord) -> Result<(), StoreError> {
+pub(crate) fn put_token(
+    group: &mut Group<'_>,
+    mut token: TokenRecord,
+    audit: &Audit<'_>,
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
     let gone = match app(group, token.app)? {
         Some(app) => app.deleted_at,
         None => {
@@ -48,10 +65,26 @@ pub(crate) fn put_token(group: &mut Group<'_>, mut token: TokenRecord) -> Result
     };
     token.revoked_at = token.revoked_at.or(gone);
     group.put(Column::Config, keys::token(token.id), rows::encode_token(&token));
-    Ok(())
+    audit.add(group, entry)
 }
 
 pub(crate) fn revoke_token(
+    group: &mut Group<'_>,
+    app: AppId,
+    id: TokenId,
+    at: Timestamp,
+    audit: &Audit<'_>,
+    entry: &AuditEntry,
+) -> Result<bool, StoreError> {
+    let is_revoked = revoke(group, app, id, at)?;
+    if is_revoked {
+        audit.add(group, entry)?;
+    }
+    Ok(is_revoked)
+}
+
+/// Whether the token was there and good until now.
+fn revoke(
     group: &mut Group<'_>,
     app: AppId,
     id: TokenId,
@@ -71,14 +104,17 @@ pub(crate) fn delete_app(
     org: OrgId,
     id: AppId,
     at: Timestamp,
+    audit: &Audit<'_>,
+    entry: &AuditEntry,
 ) -> Result<(), StoreError> {
     let Some(mut app) = app(group, id)?.filter(|app| app.org == org) else { return Ok(()) };
     for token in tokens_of(group, id)? {
-        revoke_token(group, id, token, at)?;
+        revoke(group, id, token, at)?;
     }
     if app.deleted_at.is_none() {
         app.deleted_at = Some(at);
         group.put(Column::Config, keys::app(id), rows::encode_app(&app));
+        audit.add(group, entry)?;
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use pushroll_domain::{
-    AndroidSide, App, AppId, CallbackOrder, CallbackReport, CallbackResult, CallbackRetries,
-    CertificateEnvironments, CertificateFacts, ClaimedToken, Delivery, DeliveryRecord, Device,
-    DeviceToken, Ended, Environment, FailureReason, HostKey, IosAuth, IosMode, IosSide, Lane,
-    OldWebhookSecret, Org, OrgId, Outcome, Platform, Provider, ProviderAnswer, Registration,
-    RegistrationId, RunId, Sealed, StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries,
-    UserId,
+    Actor, AndroidSide, App, AppId, AuditAction, AuditEntry, AuditId, CallbackOrder,
+    CallbackReport, CallbackResult, CallbackRetries, CertificateEnvironments, CertificateFacts,
+    ClaimedToken, Delivery, DeliveryRecord, Device, DeviceToken, Ended, Environment, FailureReason,
+    HostKey, IosAuth, IosMode, IosSide, Lane, OldWebhookSecret, Org, OrgId, Outcome, Platform,
+    Provider, ProviderAnswer, Registration, RegistrationId, RunId, Sealed, StoreError, Timestamp,
+    TokenHash, TokenId, TokenRecord, Tries, UserId,
 };
 
 use super::*;
@@ -144,6 +144,20 @@ fn delivery() -> Delivery {
 fn attempted_delivery() -> Delivery {
     let first_attempt_at = AT.plus(Duration::from_secs(3));
     Delivery { attempt: 300, first_attempt_at, ..delivery() }
+}
+
+fn audit_entry() -> AuditEntry {
+    AuditEntry {
+        id: AuditId::from_bytes([0x1f; 16]),
+        at: AT,
+        actor: Actor { by: "admin-token 01020304".into(), source: Some([192, 0, 2, 1].into()) },
+        action: AuditAction::TokenCreated,
+        org: Some(OrgId::from_bytes([1; 16])),
+        app: Some(AppId::from_bytes([2; 16])),
+        token: Some(TokenId::from_bytes([3; 16])),
+        name: "Läden".into(),
+        fields: vec!["name".into(), "ios.key".into()],
+    }
 }
 
 fn delivery_record() -> DeliveryRecord {
@@ -289,6 +303,24 @@ fn rows_of_format_1_are_read_for_ever() {
 }
 
 #[test]
+fn rows_of_format_3_are_read_for_ever() {
+    let entry = audit_entry();
+    holds(&entry, &encode_audit(&entry), decode_audit, GOLDEN_3);
+    let bare = AuditEntry {
+        actor: Actor { by: "command line".into(), source: None },
+        org: None,
+        app: None,
+        token: None,
+        ..audit_entry()
+    };
+    assert_eq!(decode_audit(&encode_audit(&bare)).unwrap(), bare);
+    for action in AuditAction::ALL {
+        let entry = AuditEntry { action, ..audit_entry() };
+        assert_eq!(decode_audit(&encode_audit(&entry)).unwrap(), entry);
+    }
+}
+
+#[test]
 fn rows_of_format_2_are_read_for_ever() {
     let attempted = attempted_delivery();
     holds(&attempted, &encode_delivery(&attempted), READ_DELIVERY, GOLDEN_2[0]);
@@ -377,6 +409,12 @@ const GOLDEN: [&str; 11] = [
     // history
     "019af1d9a2a332",
 ];
+
+/// A row of format 3: a change of the configuration.
+const GOLDEN_3: &str = "011f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f9af1d9a2a3321461646d696e2d746f6b656e2030313032\
+     3033303401093139322e302e322e310c746f6b656e2e637265617465010101010101010101010101\
+     01010101010102020202020202020202020202020202010303030303030303030303030303030306\
+     4cc3a464656e02046e616d6507696f732e6b6579";
 
 /// Never change one of these either.
 const GOLDEN_2: [&str; 4] = [

@@ -18,14 +18,17 @@ mod suite {
 
     use pushroll_domain::Store;
     use pushroll_store_embedded::EmbeddedSettings;
-    use pushroll_store_suite::DELIVERIES_LOGGED;
+    use pushroll_store_suite::{AUDIT_ENTRIES, DELIVERIES_LOGGED};
 
     use crate::place::Place;
 
     async fn make() -> (Arc<dyn Store>, Place) {
         let place = Place::new();
-        let settings =
-            EmbeddedSettings { deliveries_logged: DELIVERIES_LOGGED as u64, ..place.settings() };
+        let settings = EmbeddedSettings {
+            deliveries_logged: DELIVERIES_LOGGED as u64,
+            audit_entries: AUDIT_ENTRIES as u64,
+            ..place.settings()
+        };
         (Arc::new(place.try_open(settings).unwrap()), place)
     }
 

@@ -64,7 +64,7 @@ async fn a_newer_format_is_refused_and_left_alone() {
         else {
             panic!("it is opened");
         };
-        assert_eq!((found, known), (7, 2));
+        assert_eq!((found, known), (7, 3));
     }
 }
 

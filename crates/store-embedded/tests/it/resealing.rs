@@ -61,7 +61,7 @@ async fn everything_that_is_sealed_is_sealed_anew_and_nothing_else_changes() {
     world.stored(&asked(1_001)).await;
     let secret = OldWebhookSecret { secret: Sealed(vec![5]), ends_at: world.now };
     let app = App { old_webhook_secret: Some(secret), ..world.an_app(world.app) };
-    world.store.put_app(app.clone()).await.unwrap();
+    world.put_app(app.clone()).await.unwrap();
 
     let rows = store.seal_anew(Arc::new(Adds(9))).await.unwrap();
     assert_eq!(rows, 700 + 1 + 1 + 1);
@@ -94,7 +94,7 @@ async fn what_does_not_open_is_named() {
     let world = World::new(Arc::clone(&store) as Arc<dyn Store>).await;
     let app = App { webhook_secret: Sealed(vec![66]), ..world.an_app(world.new_app_id()) };
     let id = app.id;
-    world.store.put_app(app).await.unwrap();
+    world.put_app(app).await.unwrap();
     let fault = store.seal_anew(Arc::new(Adds(9))).await.unwrap_err().to_string();
     assert!(fault.contains(&id.to_string()) && fault.contains("damaged"), "{fault}");
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushroll_domain::{
-    CallbackReport, CallbackResult, Delivery, DeliveryEnd, DeliveryRoom, PageRequest, Store,
+    AuditFilter, CallbackReport, CallbackResult, Delivery, DeliveryEnd, DeliveryRoom, PageRequest,
+    Store,
 };
 use pushroll_store_embedded::EmbeddedSettings;
 use pushroll_store_suite::{Asked, RETENTION, World};
@@ -153,12 +154,16 @@ async fn a_store_of_format_1_is_brought_up_to_date() {
         let mut db = rocksdb::DB::open_cf(&options, &dir, names).unwrap();
         db.drop_cf("retries").unwrap();
         db.drop_cf("deliveries").unwrap();
+        db.drop_cf("audit").unwrap();
         db.put_cf(db.cf_handle("meta").unwrap(), "format", 1_u32.to_be_bytes()).unwrap();
     }
     for _ in 0..2 {
         let store = place.open();
         assert!(!store.is_new());
         assert!(store.directory().await.unwrap().app(app).is_some());
+        let page = PageRequest { limit: 9, after: None };
+        let audit = store.audit(AuditFilter::default(), page).await.unwrap();
+        assert_eq!(audit.items, []);
         assert_eq!(store.deliveries_waiting().await.unwrap(), 2);
         store.close().await;
     }
@@ -166,7 +171,7 @@ async fn a_store_of_format_1_is_brought_up_to_date() {
     {
         let db = rocksdb::DB::open_cf(&options, &dir, names).unwrap();
         let format = db.get_cf(db.cf_handle("meta").unwrap(), "format").unwrap().unwrap();
-        assert_eq!(format, 2_u32.to_be_bytes());
+        assert_eq!(format, 3_u32.to_be_bytes());
     }
     let store = place.open();
     let room = DeliveryRoom { limit: 9, per_host: 9, ..DeliveryRoom::default() };

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pushroll_domain::{
-    Accept, App, AppId, CleanUp, DeletedApp, Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom,
-    Device, Directory, Finish, Finished, Lane, LaneLoad, LongestWaits, Org, OrgId, Page,
-    PageRequest, Postpone, Registration, RegistrationId, RegistrationView, Standing, Status, Store,
-    StoreError, Timestamp, TokenId, TokenRecord, UserId,
+    Accept, App, AppId, AuditEntry, AuditFilter, CleanUp, DeletedApp, Delivery, DeliveryEnd,
+    DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
+    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    RegistrationView, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
 };
 use pushroll_store_postgres::PostgresStore;
 
@@ -213,16 +213,16 @@ impl Store for Cluster {
         self.next().directory().await
     }
 
-    async fn put_org(&self, org: Org) -> Result<(), StoreError> {
-        self.next().put_org(org).await
+    async fn put_org(&self, org: Org, entry: AuditEntry) -> Result<(), StoreError> {
+        self.next().put_org(org, entry).await
     }
 
-    async fn put_app(&self, app: App) -> Result<(), StoreError> {
-        self.next().put_app(app).await
+    async fn put_app(&self, app: App, entry: AuditEntry) -> Result<(), StoreError> {
+        self.next().put_app(app, entry).await
     }
 
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.next().put_token(token).await
+    async fn put_token(&self, token: TokenRecord, entry: AuditEntry) -> Result<(), StoreError> {
+        self.next().put_token(token, entry).await
     }
 
     async fn revoke_token(
@@ -230,12 +230,27 @@ impl Store for Cluster {
         app: AppId,
         token: TokenId,
         at: Timestamp,
+        entry: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.next().revoke_token(app, token, at).await
+        self.next().revoke_token(app, token, at, entry).await
     }
 
-    async fn delete_app(&self, org: OrgId, app: AppId, at: Timestamp) -> Result<(), StoreError> {
-        self.next().delete_app(org, app, at).await
+    async fn delete_app(
+        &self,
+        org: OrgId,
+        app: AppId,
+        at: Timestamp,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.next().delete_app(org, app, at, entry).await
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        self.next().audit(filter, page).await
     }
 
     async fn purge(&self, app: AppId) -> Result<DeletedApp, StoreError> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushroll_domain::{
-    Accept, DeliveryRoom, Ending, Finished, Org, Outcome, Platform, Registration, Store,
+    Accept, AuditAction, DeliveryRoom, Ending, Finished, Org, Outcome, Platform, Registration,
+    Store,
 };
 use pushroll_store_postgres::PostgresStore;
 use pushroll_store_suite::{Asked, World};
@@ -160,7 +161,7 @@ async fn a_change_of_the_configuration_is_heard_by_every_node() {
     // What was changed until now has been heard, or is heard in the first round.
     for round in 0..3 {
         let org = Org { name: format!("name {round}"), ..world.an_org() };
-        one.put_org(org.clone()).await.unwrap();
+        one.put_org(org.clone(), world.an_entry(AuditAction::OrgCreated)).await.unwrap();
         let heard = async {
             loop {
                 two.configuration_changed().await;

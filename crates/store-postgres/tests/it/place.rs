@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pushroll_domain::{Clock, Timestamp};
 use pushroll_store_postgres::{Migration, PostgresSettings, PostgresStore, migrate};
-use pushroll_store_suite::DELIVERIES_LOGGED;
+use pushroll_store_suite::{AUDIT_ENTRIES, DELIVERIES_LOGGED};
 use pushroll_testkit_postgres::PostgresServer;
 
 /// A database.
@@ -73,6 +73,7 @@ fn settings(server: &PostgresServer, database: &str) -> PostgresSettings {
         connections: 8,
         lease: Duration::from_secs(4),
         deliveries_logged: DELIVERIES_LOGGED as u64,
+        audit_entries: AUDIT_ENTRIES as u64,
         ..settings
     }
 }

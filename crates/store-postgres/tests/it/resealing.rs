@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use pushroll_domain::{
-    App, AppId, CallbackOrder, DeliveryRoom, Ending, OldWebhookSecret, OrgId, Platform, Reseal,
-    Sealed, SealingKeys, Store,
+    App, AppId, AuditAction, CallbackOrder, DeliveryRoom, Ending, OldWebhookSecret, OrgId,
+    Platform, Reseal, Sealed, SealingKeys, Store,
 };
 use pushroll_store_postgres::{PostgresStore, Upkeep};
 use pushroll_store_suite::{Asked, World};
@@ -102,7 +102,7 @@ async fn everything_that_is_sealed_is_sealed_anew_and_nothing_else_changes() {
         world.stored(&asked(1_001)).await;
         let secret = OldWebhookSecret { secret: Sealed(vec![5]), ends_at: world.now };
         let app = App { old_webhook_secret: Some(secret), ..world.an_app(world.app) };
-        world.store.put_app(app.clone()).await.unwrap();
+        world.store.put_app(app.clone(), world.an_entry(AuditAction::AppChanged)).await.unwrap();
 
         let upkeep = Upkeep::open(place.settings()).await.unwrap();
         let puts = Puts::new(9);
@@ -135,7 +135,7 @@ async fn what_does_not_open_is_named() {
     let world = world_of(&store).await;
     let app = App { webhook_secret: Sealed(vec![66]), ..world.an_app(world.new_app_id()) };
     let id = app.id;
-    world.store.put_app(app).await.unwrap();
+    world.store.put_app(app, world.an_entry(AuditAction::AppCreated)).await.unwrap();
     let upkeep = Upkeep::open(place.settings()).await.unwrap();
     let fault = upkeep.seal_anew(&*Puts::new(9)).await.unwrap_err().to_string();
     assert!(fault.contains(&id.to_string()) && fault.contains("damaged"), "{fault}");
@@ -162,7 +162,7 @@ async fn once_nodes_have_followed_to_a_new_key_nothing_is_written_under_the_old_
     let world = world_of(&one).await;
     let upkeep = Upkeep::open(place.settings()).await.unwrap();
     // The suite's headers begin with 0.
-    assert_eq!(upkeep.replace_sealing_fingerprint(None, &[0]).await.unwrap().unwrap(), [0]);
+    assert_eq!(upkeep.replace_sealing_fingerprint(None, &[0], None).await.unwrap().unwrap(), [0]);
     one.seal_by(Puts::new(7)).await.unwrap();
     two.seal_by(Puts::new(7)).await.unwrap();
     followed(&upkeep, 0).await;
@@ -171,7 +171,7 @@ async fn once_nodes_have_followed_to_a_new_key_nothing_is_written_under_the_old_
     world.accept_all(&in_hand, true).await;
     let late: Vec<_> = (20..40).map(|n| world.made(&asked(n))).collect();
 
-    upkeep.replace_sealing_fingerprint(Some(&[0]), &[3, 0]).await.unwrap();
+    upkeep.replace_sealing_fingerprint(Some(&[0]), &[3, 0], None).await.unwrap();
     followed(&upkeep, 3).await;
     // What was sealed before and is written now: the end of what was in hand, a registration that comes late, an app
     // that somebody changes.
@@ -180,14 +180,15 @@ async fn once_nodes_have_followed_to_a_new_key_nothing_is_written_under_the_old_
         one.finish(vec![world.a_finish(registration, ending)]).await.unwrap();
     }
     world.accept_all(&late, false).await;
-    two.put_app(App { name: "changed".to_owned(), ..world.an_app(world.app) }).await.unwrap();
+    let changed = App { name: "changed".to_owned(), ..world.an_app(world.app) };
+    two.put_app(changed, world.an_entry(AuditAction::AppChanged)).await.unwrap();
     let left = "select count(*) from pushroll.";
     assert_eq!(place.sql(&format!("{left}callback")).await, "20");
     assert_eq!(place.sql(&format!("{left}pending")).await, "20");
     assert_eq!(upkeep.seal_anew(&*Puts::new(3)).await.unwrap(), 0, "nothing is under the old key");
 
     // A key that they were not given: they go on as they are, and do not say otherwise.
-    upkeep.replace_sealing_fingerprint(Some(&[3, 0]), &[99, 3]).await.unwrap();
-    two.put_app(world.an_app(world.app)).await.unwrap();
+    upkeep.replace_sealing_fingerprint(Some(&[3, 0]), &[99, 3], None).await.unwrap();
+    two.put_app(world.an_app(world.app), world.an_entry(AuditAction::AppChanged)).await.unwrap();
     followed(&upkeep, 3).await;
 }

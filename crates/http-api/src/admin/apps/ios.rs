@@ -5,11 +5,14 @@ use pushroll_domain::{
 };
 use pushroll_engine::{ApnsAuthInput, ApnsCertificateInput, ApnsKeyInput, IosChange, IosInput};
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{kept_text, not_removable};
 use crate::admin::object::{Given, Object};
 use crate::admin::times;
 use crate::faults::{At, Faults};
+use crate::openapi::{schema, words};
 use crate::problem::Rule;
 
 /// The properties of the side.
@@ -28,22 +31,26 @@ const ONE_OF_THEM: &str = "either key or certificate";
 const P12: &str = "the .p12 file with the push certificate and its private key, in base64";
 const PASSWORD: &str = "the password that the .p12 file was exported with, or nothing";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = IosSide)]
 pub(super) struct Body<'a> {
+    #[schema(schema_with = words::modes)]
     mode: IosMode,
     bundle_id: &'a str,
     #[serde(flatten)]
     auth: AuthBody<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = IosAuth)]
 #[serde(rename_all = "lowercase")]
 enum AuthBody<'a> {
     Key { key_id: &'a str, team_id: &'a str },
     Certificate(CertificateBody<'a>),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PushCertificate)]
 struct CertificateBody<'a> {
     name: &'a str,
     topics: &'a [String],
@@ -77,6 +84,38 @@ impl<'a> From<&'a CertificateFacts> for CertificateBody<'a> {
             expires_at: times::At(*expires_at),
         }
     }
+}
+
+/// The schema of what [`new`] reads, or [`change`] if it is a patch.
+pub(super) fn schema(is_patch: bool) -> Value {
+    let key = [
+        schema::like(schema::some_text(KEY_ID), "ABC123DEFG"),
+        schema::like(schema::some_text(TEAM_ID), "TEAM123456"),
+        schema::some_text(P8),
+    ];
+    let certificate = [schema::some_text(P12), schema::or_null(schema::some_text(PASSWORD))];
+    let mut modes = schema::some_text(MODE);
+    modes["enum"] = IosMode::ALL.map(IosMode::name).into();
+    let bundle_id = schema::like(schema::some_text(BUNDLE_ID), "com.example.app");
+    let key = schema::closed(schema::object(KEY, key, &KEY));
+    let certificate = schema::object(CERTIFICATE, certificate, &["p12_base64"]);
+    let certificate = schema::closed(certificate);
+    // A patch says with null that the one goes for the other.
+    let auth = [schema::or_null(key), schema::or_null(certificate)];
+    let [key, certificate] = auth;
+    let required: &[&str] = if is_patch { &[] } else { &["mode"] };
+    let side = schema::object(IOS, [modes, bundle_id, key, certificate], required);
+    let mut side = schema::closed(side);
+    let given =
+        |name: &str| json!({ "required": [name], "properties": { name: { "type": "object" } } });
+    side["not"] = json!({ "allOf": [given("key"), given("certificate")] });
+    if !is_patch {
+        // A certificate says which app it is for.
+        let mut by_key = given("key");
+        by_key["required"] = json!(["key", "bundle_id"]);
+        side["anyOf"] = json!([by_key, given("certificate")]);
+    }
+    side
 }
 
 pub(super) fn new(body: &Object<'_>, faults: &mut Faults) -> Option<IosInput> {

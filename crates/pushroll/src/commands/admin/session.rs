@@ -45,6 +45,21 @@ impl Session {
         }
     }
 
+    /// The first items of a list, so many at most.
+    pub async fn first(&mut self, path: &str, most: usize) -> Result<Vec<Value>, Stop> {
+        let mut first = Vec::new();
+        let mut after = None;
+        while first.len() < most {
+            let part = self.part(path, after.as_deref(), PART.min(most - first.len())).await?;
+            first.extend(part.0);
+            after = part.1;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(first)
+    }
+
     /// A part of a list, and how to ask for the next.
     pub async fn part(
         &mut self,

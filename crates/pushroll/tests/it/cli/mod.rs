@@ -2,6 +2,7 @@
 //! and its exit codes.
 
 mod administration;
+mod audit;
 mod completions;
 mod config;
 mod developer_information;
