@@ -210,6 +210,7 @@ impl Shared {
         let is_kept = |one: &Waiting| room.with_retries.contains(&keys::app_id(one.app));
         let documents = self.record_attempts(&picked, is_kept, room.again_at, now).await?;
         self.counts.changed();
+        let skew = self.skewed.get();
         let mut begun = Vec::with_capacity(picked.len());
         for (one, document) in picked.into_iter().zip(documents) {
             let Some(document) = document else { continue };
@@ -221,9 +222,9 @@ impl Shared {
                 id: keys::registration(one.id),
                 app: keys::app_id(one.app),
                 code: one.code,
-                ended_at: one.ended_at,
+                ended_at: codes::millis(skew.to_ours(one.ended_at)),
                 attempt: one.attempt.saturating_add(1),
-                first_attempt_at: one.first_attempt_at.map_or(now, codes::timestamp_of),
+                first_attempt_at: one.first_attempt_at.map_or(now, |at| skew.to_ours(at)),
                 again_at: is_kept.then_some(room.again_at),
                 document: &document,
             };
@@ -255,8 +256,8 @@ impl Shared {
             by_shard.entry(part).or_default().push(place);
         }
         let statement = &self.statements.begin_deliveries;
-        let begun_at = codes::millis(now);
-        let again_ms = self.skewed.get().to_database(again_at);
+        let skew = self.skewed.get();
+        let (begun_at, again_ms) = (skew.to_database(now), skew.to_database(again_at));
         let given_again = codes::millis(again_at);
         let mut documents = vec![None; picked.len()];
         for (part, places) in by_shard {

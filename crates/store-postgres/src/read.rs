@@ -14,6 +14,7 @@ use crate::faults::Fault;
 use crate::keys;
 use crate::rows::{self, DeviceColumns, OutcomeColumns, PendingColumns, codes};
 use crate::shared::Shared;
+use crate::skew::Skew;
 
 const LAST_ID: Uuid = Uuid::max();
 
@@ -21,7 +22,7 @@ impl Shared {
     /// What ended then or before is over.
     pub(crate) fn over_before(&self, now: Timestamp) -> i64 {
         let retention = i64::try_from(self.db.settings.outcome_retention.as_millis());
-        codes::millis(now).saturating_sub(retention.unwrap_or(i64::MAX))
+        self.skewed.get().to_database(now).saturating_sub(retention.unwrap_or(i64::MAX))
     }
 
     pub(crate) async fn statuses(
@@ -187,7 +188,7 @@ impl Shared {
         page: &PageRequest,
         now: Timestamp,
     ) -> Result<Page<RegistrationView>, StoreError> {
-        let user = user.key_in(app);
+        let (user, skew) = (user.key_in(app), self.skewed.get());
         let before = place(page).map_or(LAST_ID, keys::id);
         let rows = self
             .db
@@ -202,7 +203,7 @@ impl Shared {
                 ],
             )
             .await?;
-        let views: Result<Vec<_>, StoreError> = rows.iter().map(view).collect();
+        let views: Result<Vec<_>, StoreError> = rows.iter().map(|row| view(row, skew)).collect();
         let mut views = views?;
         views.sort_by_key(|view| (Reverse(view_id(view)), is_ended(view)));
         // One that was accepted again is pending, whatever it was before.
@@ -224,7 +225,7 @@ impl Shared {
                 &[&shard, &keys::id(id), &keys::app(app), &self.over_before(now)],
             )
             .await?;
-        rows.first().map(view).transpose()
+        rows.first().map(|row| view(row, self.skewed.get())).transpose()
     }
 }
 
@@ -273,12 +274,15 @@ fn device(app: AppId, row: &Row) -> Result<Device, StoreError> {
     })
 }
 
-fn view(row: &Row) -> Result<RegistrationView, StoreError> {
+fn view(row: &Row, skew: Skew) -> Result<RegistrationView, StoreError> {
     if row.try_get(1).map_err(Fault::from)? {
         let pending = pending(row)?;
-        rows::decode_registration(&pending).map(|one| RegistrationView::Pending(Box::new(one)))
+        let mut registration = rows::decode_registration(&pending)?;
+        registration.tries = skew.tries_to_ours(&registration.tries);
+        Ok(RegistrationView::Pending(Box::new(registration)))
     } else {
-        let ended = ended(row)?;
+        let mut ended = ended(row)?;
+        ended.ended_at = codes::millis(skew.to_ours(ended.ended_at));
         rows::decode_outcome(&ended).map(|one| RegistrationView::Ended(Box::new(one)))
     }
 }

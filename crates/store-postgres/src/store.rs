@@ -374,15 +374,16 @@ impl Store for PostgresStore {
 
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {
         let room = self.room(batch.len()).await?;
-        let shared = &self.shared;
+        let (shared, skew) = (&self.shared, self.shared.skewed.get());
         let _era = shared.sealing.era();
         let mut rows = Vec::with_capacity(batch.len());
         for finish in &batch {
             rows.push(match shared.sealing.order(&finish.registration)? {
-                None => FinishRow::of(finish, shared.shards),
+                None => FinishRow::of(finish, shared.shards, skew),
                 Some(order) => {
                     let registration = Arc::new(with_order(&finish.registration, order));
-                    FinishRow::of(&Finish { registration, ..finish.clone() }, shared.shards)
+                    let finish = Finish { registration, ..finish.clone() };
+                    FinishRow::of(&finish, shared.shards, skew)
                 }
             });
         }

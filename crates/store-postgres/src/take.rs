@@ -87,7 +87,7 @@ impl Shared {
         most: usize,
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError> {
-        let now = Instant::now();
+        let (now, skew) = (Instant::now(), self.skewed.get());
         let mut seen: HashMap<i16, (usize, Option<i64>)> = HashMap::new();
         let mut found = Vec::with_capacity(rows.len().min(limit));
         let mut cut = Vec::new();
@@ -103,7 +103,10 @@ impl Shared {
             }
             let id: Uuid = row.try_get(1).map_err(Fault::from)?;
             match decode(lane, id, row) {
-                Ok(registration) => found.push((shard, registration)),
+                Ok(mut registration) => {
+                    registration.tries = skew.tries_to_ours(&registration.tries);
+                    found.push((shard, registration));
+                }
                 // It stays taken: in the way of nobody, and there for whoever looks.
                 Err(fault) => {
                     tracing::error!(%id, %fault, "a pending registration is left out");

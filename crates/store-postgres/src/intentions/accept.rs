@@ -43,7 +43,10 @@ impl AcceptRow {
             due_ms: skew.to_database(registration.due),
             given_due: codes::millis(registration.due),
             accepted: rows::encode_registration(registration),
-            tried: rows::encode_tries(&registration.tries, registration.last_answer.as_ref()),
+            tried: rows::encode_tries(
+                &skew.tries_to_database(&registration.tries),
+                registration.last_answer.as_ref(),
+            ),
         }
     }
 }

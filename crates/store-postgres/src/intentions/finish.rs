@@ -12,6 +12,7 @@ use crate::gather::{Intention, Target};
 use crate::keys;
 use crate::rows::{self, codes};
 use crate::shards::Shards;
+use crate::skew::Skew;
 use crate::statements::Statements;
 
 /// What the function is told: the provider accepted the token.
@@ -45,7 +46,7 @@ pub(crate) struct FinishRow {
 }
 
 impl FinishRow {
-    pub(crate) fn of(finish: &Finish, shards: Shards) -> Self {
+    pub(crate) fn of(finish: &Finish, shards: Shards, skew: Skew) -> Self {
         let registration = &finish.registration;
         let user = registration.user.key_in(registration.app);
         let token = registration.claimed.token();
@@ -74,7 +75,7 @@ impl FinishRow {
             accepted_at: codes::millis(registration.accepted_at),
             device_limit: i32::try_from(finish.devices_per_user).unwrap_or(i32::MAX),
             device,
-            ended_at: codes::millis(finish.at),
+            ended_at: skew.to_database(finish.at),
             tracked: registration.tracked,
             outcome: Some(rows::encode_outcome(finish)),
             host: order.map(|order| keys::host(order.host)),

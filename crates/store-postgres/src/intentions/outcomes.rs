@@ -41,7 +41,7 @@ impl EndDeliveryRow {
             again_at: delivery.again_at.map(codes::millis),
             retry_ms: end.retry_at.map(|at| skew.to_database(at)),
             attempt: i32::try_from(delivery.attempt).unwrap_or(i32::MAX),
-            at: codes::millis(end.report.at),
+            at: skew.to_database(end.report.at),
             entry: rows::encode_record(&end.record()),
         })
     }

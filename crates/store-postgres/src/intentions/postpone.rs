@@ -33,7 +33,10 @@ impl PostponeRow {
             id: keys::id(registration.id),
             due_ms: skew.to_database(postpone.due),
             given_due: codes::millis(postpone.due),
-            tried: rows::encode_tries(&postpone.tries, postpone.last_answer.as_ref()),
+            tried: rows::encode_tries(
+                &skew.tries_to_database(&postpone.tries),
+                postpone.last_answer.as_ref(),
+            ),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushroll_domain::{
-    Accept, AuditAction, DeliveryRoom, Ending, Finished, Org, Outcome, Platform, Registration,
-    Store,
+    Accept, AuditAction, DeliveryRoom, Ending, Finish, Finished, Org, Outcome, Platform, Postpone,
+    Registration, RegistrationView, Status, Store, Timestamp, Tries,
 };
-use pushroll_store_postgres::PostgresStore;
+use pushroll_store_postgres::{PostgresSettings, PostgresStore};
 use pushroll_store_suite::{Asked, World};
 
 use crate::place::{Kind, Place, until};
@@ -206,6 +206,78 @@ async fn nodes_whose_clocks_are_off_agree_on_what_is_due() {
     };
     tokio::time::timeout(TOLD, all).await.expect("what is due is handed out");
     assert_eq!(taken, expected, "and nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_one_node_began_are_measured_right_by_another_whose_clock_is_off() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let place = Place::new(Kind::Plain).await;
+    let settings = || PostgresSettings { outcome_retention: MINUTE, ..place.settings() };
+    let ahead = Arc::new(place.open_with(settings(), 60_000).await);
+    let world = world_of(&ahead).await;
+    // By its own clock: first attempted, ended, and called back now.
+    let theirs = world.at(60_000);
+    let tried = world.accept(&world.ios("tried", "a1")).await;
+    let tries = Tries { attempts: 1, first_attempt_at: Some(theirs), last_run: None };
+    let postpone = Postpone { registration: tried, due: theirs, tries, last_answer: None };
+    ahead.postpone(vec![postpone]).await.unwrap();
+    let ended = world.accept(&Asked { callback: Some(1), ..world.ios("ended", "a1") }).await;
+    let ending = Ending::Verified { environment: None, answer: None };
+    let finish = Finish { at: theirs, ..world.a_finish(&ended, ending) };
+    ahead.finish(vec![finish]).await.unwrap();
+    let again_at = theirs.plus(Duration::from_millis(1));
+    let with_retries = Arc::new([world.app].into());
+    let room = DeliveryRoom {
+        limit: 9,
+        per_host: 9,
+        retries: 9,
+        with_retries,
+        again_at,
+        ..DeliveryRoom::default()
+    };
+    let begun = ahead.begin_deliveries(room.clone(), theirs).await.unwrap();
+    assert_eq!(begun[0].first_attempt_at, theirs);
+    ahead.close().await;
+
+    let behind = Arc::new(place.open_with(settings(), -60_000).await);
+    until("it works on everything", || behind.held_shards().len() == 64).await;
+    let ours = world.at(-60_000);
+    // As far as clocks that agree may be off, and a second for what is measured while others work.
+    let is_ours = |at: Timestamp| {
+        let off = at.since(ours).max(ours.since(at));
+        assert!(off < Duration::from_secs(20), "{off:?}");
+    };
+    let taken = within_told(async || take_all(&behind, &world).await.pop()).await;
+    is_ours(taken.tries.first_attempt_at.unwrap());
+    let view = behind.registration(world.app, ended.id, ours).await.unwrap().unwrap();
+    let RegistrationView::Ended(view) = view else { panic!("{view:?}") };
+    is_ours(view.ended_at);
+    let again =
+        within_told(async || behind.begin_deliveries(room.clone(), ours).await.unwrap().pop());
+    let again = again.await;
+    is_ours(again.first_attempt_at);
+    is_ours(again.ended_at);
+    // It ended now, so it is not over yet, by the clock of the node that looks; and is over a minute later.
+    let status = async |at| behind.statuses(world.app, &[ended.id], at).await.unwrap()[0];
+    assert_eq!(status(ours.plus(MINUTE / 2)).await, Status::Ended(Outcome::Success));
+    assert_eq!(status(ours.plus(MINUTE * 2)).await, Status::Pending);
+    behind.expire(ours.plus(MINUTE / 2)).await.unwrap();
+    assert_eq!(place.sql("select count(*) from pushroll.outcome").await, "1");
+    behind.expire(ours.plus(MINUTE * 2)).await.unwrap();
+    assert_eq!(place.sql("select count(*) from pushroll.outcome").await, "0");
+}
+
+/// What comes in the time that something may take that is told.
+async fn within_told<T>(look: impl AsyncFn() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(TOLD, found).await.expect("it comes")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
