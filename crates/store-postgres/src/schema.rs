@@ -3,6 +3,7 @@
 use pushroll_domain::StoreError;
 use refinery::{Runner, embed_migrations};
 use thiserror::Error;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 use crate::db::Db;
@@ -267,10 +268,16 @@ async fn make_functions(client: &mut Client, distributed: bool) -> Result<(), Sc
     }
     let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
     for function in functions::all(distributed) {
-        client.batch_execute(&function.sql).await.map_err(failed)?;
+        let signature = format!("pushroll.{}({})", function.name, function.arguments.join(", "));
+        match client.batch_execute(&function.sql).await {
+            Err(error) if error.code() == Some(&SqlState::INVALID_FUNCTION_DEFINITION) => {
+                // What it returns has changed, or the name of an argument: then it can't be replaced.
+                let anew = format!("drop function {signature}; {}", function.sql);
+                client.batch_execute(&anew).await.map_err(failed)?;
+            }
+            made => made.map_err(failed)?,
+        }
         if distributed {
-            let signature =
-                format!("pushroll.{}({})", function.name, function.arguments.join(", "));
             let sql = format!(
                 "select create_distributed_function('{signature}', '$1', \
                  colocate_with => 'pushroll.pending')"

@@ -172,6 +172,12 @@ impl PostgresServer {
         .map(|answer| answer.trim_end().to_owned())
     }
 
+    /// Runs a file of SQL, as `pg_dump` writes it.
+    pub fn psql_file(&self, database: &str, text: &str) {
+        let path = self.put_file(&format!("{database}.sql"), text);
+        self.psql(database, &format!("\\i {}", path.display()));
+    }
+
     /// Stops the server; [`PostgresServer::boot`] starts it again.
     pub fn stop(&self, how: Stop) {
         let mode = match how {

@@ -1,12 +1,17 @@
 //! Making the schema, and refusing what is not the schema.
 
+use pushroll_domain::{
+    CallbackResult, DeliveryRoom, DeviceToken, FailureReason, Lane, Outcome, PageRequest, Platform,
+    RegistrationView, RunId, Sealed, Status, Store, Timestamp, Tries, UserId,
+};
 use pushroll_store_postgres::{
     Migration, OpenError, PostgresSettings, PostgresStore, SchemaError, migrate,
 };
 use pushroll_testkit_postgres::PostgresServer;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::place::{Kind, OffClock, Place, node};
+use crate::place::{Kind, OffClock, Place, node, until};
 
 const NEW: Migration = Migration { shards: None, citus: false };
 
@@ -73,6 +78,92 @@ async fn a_newer_schema_and_other_functions_are_refused() {
     ] {
         assert!(fault.contains("9999") && fault.contains("newer"), "{fault}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_that_return_something_else_are_made_anew() {
+    let place = Place::new(Kind::Plain).await;
+    place
+        .sql(
+            "drop function pushroll.let_go(smallint, uuid);
+             create function pushroll.let_go(the_shard smallint, other_name uuid) returns integer
+               language sql as 'select 1';
+             update pushroll.installation set functions = 'older'",
+        )
+        .await;
+    migrate(&place.settings(), NEW).await.unwrap();
+    let result = "select pg_get_function_result('pushroll.let_go(smallint, uuid)'::regprocedure)";
+    assert_eq!(place.sql(result).await, "void");
+    open(&place.settings()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_the_first_version_is_brought_up_to_date_with_everything_in_it() {
+    let (database, settings) = empty().await;
+    let server = PostgresServer::shared();
+    let file = include_str!("fixtures/v1.sql");
+    tokio::task::spawn_blocking(move || server.psql_file(&database, file)).await.unwrap();
+    let fault = open(&settings).await.err().unwrap().to_string();
+    assert!(fault.contains("schema version 1") && fault.contains("pushroll migrate"), "{fault}");
+    let migrated = migrate(&settings, NEW).await.unwrap();
+    assert!(migrated.applied.iter().any(|name| name.ends_with("__node_keys")), "{migrated:?}");
+    assert_eq!(migrated.shards, 4);
+    let store = open(&settings).await.unwrap();
+    until("it works on everything", || store.held_shards().len() == 4).await;
+    assert_eq!(store.sealing_fingerprint().await.unwrap().unwrap(), b"8 bytes!");
+
+    let directory = store.directory().await.unwrap();
+    let org = Arc::clone(&directory.orgs()[0]);
+    assert_eq!(org.name, "Contoso");
+    let app = Arc::clone(&directory.apps_of(org.id)[0]);
+    assert_eq!((app.name.as_str(), &app.webhook_secret), ("Shop", &Sealed(vec![1, 2, 3])));
+    let then = app.created_at;
+    assert_eq!(then, Timestamp::from_millis(1_795_547_542_085));
+
+    // Pending: one as it was accepted, one that was tried and is due again.
+    let take = async |platform| {
+        let lane = Lane { app: app.id, platform };
+        store.take_due(lane, Timestamp::from_millis(u64::MAX), 9).await.unwrap()
+    };
+    let new = take(Platform::Ios).await;
+    assert_eq!((new.len(), new[0].user.as_str()), (1, "new"));
+    let headers = new[0].callback.as_ref().unwrap().headers.clone().unwrap();
+    assert_eq!((new[0].accepted_at, new[0].tries), (then, Tries::default()));
+    let tried = take(Platform::Android).await;
+    assert_eq!((tried.len(), tried[0].user.as_str()), (1, "tried"));
+    let tries = Tries { attempts: 2, first_attempt_at: Some(then), last_run: Some(RunId(9)) };
+    assert_eq!((tried[0].tries, tried[0].due), (tries, then.plus(Duration::from_millis(5))));
+    assert_eq!(tried[0].last_answer.as_ref().unwrap().reason, "TooManyRequests");
+
+    // Ended.
+    let user = |name| UserId::parse(name).unwrap();
+    let page = || PageRequest { limit: 9, after: None };
+    let devices = store.devices_of_user(app.id, &user("ann"), page()).await.unwrap().items;
+    assert_eq!(devices[0].token, DeviceToken::parse(Platform::Android, "fcm:ann").unwrap());
+    assert_eq!((devices.len(), devices[0].registered_at), (1, then));
+    for (name, outcome) in [
+        ("ann", Outcome::Success),
+        ("bob", Outcome::Failed(FailureReason::DryRunSendingFailed)),
+        ("over", Outcome::Success),
+    ] {
+        let views = store.registrations_of_user(app.id, &user(name), page(), then).await.unwrap();
+        let [RegistrationView::Ended(ended)] = views.items.as_slice() else { panic!("{views:?}") };
+        assert_eq!((ended.outcome, ended.ended_at), (outcome, then));
+        let statuses = store.statuses(app.id, &[ended.id], then).await.unwrap();
+        assert_eq!(statuses, [Status::Ended(outcome)]);
+    }
+
+    // Called back, to be called back, and to be called back again.
+    let log = store.deliveries(app.id, page(), then).await.unwrap().items;
+    assert_eq!((log.len(), &log[0].report.result), (1, &CallbackResult::Delivered { status: 204 }));
+    let with_retries = Arc::new([app.id].into());
+    let room =
+        DeliveryRoom { limit: 9, per_host: 9, retries: 9, with_retries, ..DeliveryRoom::default() };
+    let mut begun = store.begin_deliveries(room, then).await.unwrap();
+    begun.sort_by_key(|one| one.attempt);
+    assert_eq!(begun.iter().map(|one| one.attempt).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((begun[1].first_attempt_at, begun[1].ended_at), (then, then));
+    assert!(begun.iter().all(|one| one.order.headers.as_ref() == Some(&headers)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
