@@ -140,6 +140,47 @@ async fn what_is_configured_on_one_server_is_in_force_on_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_by_organization_holds_roughly_over_all_servers() {
+    const BURST: u64 = 300;
+    let mut cluster = Cluster::new(false).await;
+    cluster.place.set("limits.by_organization_per_second", "1");
+    cluster.place.set("limits.by_organization_burst", BURST.to_string());
+    assert!(cluster.place.run("migrate").await.success());
+    let mut servers = Vec::new();
+    for node in 0..NODES {
+        servers.push(cluster.start(node).await);
+    }
+    let app = Admin::of(cluster.addresses[0]).make_app(&cluster.place.simulator).await;
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    for address in &cluster.addresses {
+        let mut caller = Caller::of(*address);
+        within(LONG, "every server knows of the others", async || {
+            let metrics = caller.send(Method::GET, "/metrics", &headers, None).await.ok()?;
+            metrics.text().contains("pushroll_store_nodes 3").then_some(())
+        })
+        .await;
+        known(*address, &app).await;
+    }
+    let begun = Instant::now();
+    let mut let_through = 0;
+    for address in &cluster.addresses {
+        let mut caller = Caller::of(*address);
+        // A server alone would let all of them through.
+        for _ in 0..BURST {
+            match status_of(&mut caller, &app).await {
+                Some(200) => let_through += 1,
+                Some(429) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // Each looked whether the app is known, and one a second is let through again.
+    let most = BURST + begun.elapsed().as_secs() + NODES as u64;
+    assert!((BURST / 2..=most).contains(&let_through), "{let_through} of {most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_looks_into_the_database_and_says_what_to_do() {
     let cluster = Cluster::new(false).await;
     let examined = async |code: i32| {
