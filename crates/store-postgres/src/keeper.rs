@@ -40,12 +40,25 @@ impl Shared {
                 () = self.look_at_leases.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            let mut failed = 0_u64;
             while let Err(fault) = self.look_after_leases().await {
-                tracing::warn!(reason = fault.reason, "the leases of shards can't be renewed now");
+                // Once, however long it lasts.
+                if failed == 0 {
+                    tracing::warn!(
+                        reason = fault.reason,
+                        "leases can't be renewed now; tried until they can"
+                    );
+                } else {
+                    tracing::debug!(reason = fault.reason, "leases can't be renewed now");
+                }
+                failed += 1;
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     () = tokio::time::sleep(SOON) => {}
                 }
+            }
+            if failed > 0 {
+                tracing::info!(failed, "leases are renewed again");
             }
         }
     }

@@ -61,7 +61,8 @@ pub enum RotateError {
     GivenToAll,
     /// A server does not have the new key.
     #[error(
-        "key {key} is not known to {}: give every server both keys and start it again; then run this again",
+        "key {key} is not known to {}: give every server both keys and start it again; then run this again. A server \
+         that died is forgotten after a minute",
         servers.join(", ")
     )]
     NotGivenTo {
@@ -189,10 +190,7 @@ async fn servers_that(
     is_so: impl Fn(&[KeyId]) -> bool,
 ) -> Result<Vec<String>, RotateError> {
     let nodes = upkeep.live_nodes().await?;
-    let those = nodes.into_iter().filter(|node| {
-        let keys = if node.keys.is_empty() { Vec::new() } else { KeyId::all_from_kept(&node.keys) };
-        is_so(&keys)
-    });
+    let those = nodes.into_iter().filter(|node| is_so(&KeyId::all_from_kept(&node.keys)));
     Ok(those.map(|node| node.name).collect())
 }
 
