@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +75,19 @@ pub enum OpenError {
         /// The newest format that this version knows.
         known: u32,
     },
+    /// It belongs to a user who could not open what this process would leave in it: a server's, when root runs
+    /// a command on it.
+    #[error(
+        "the data directory {} belongs to user {owner}, who could not open the files that this user leaves in \
+         it: run this as that user (sudo -u '#{owner}' pushroll …)",
+        path.display()
+    )]
+    OfAnotherUser {
+        /// The data directory.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+    },
     /// It can't be read or written.
     #[error("the data directory {} can't be used: {source}", path.display())]
     Io {
@@ -121,6 +134,11 @@ impl Drop for DirectoryLock {
 pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     make_directory(path).map_err(io)?;
+    if let Some(owner) = owner_kept_out(path).map_err(io)?
+        && !is_in_use(path)
+    {
+        return Err(OpenError::OfAnotherUser { path: path.to_owned(), owner });
+    }
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(path.join(LOCK_FILE)).map_err(io)?;
@@ -129,6 +147,20 @@ pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
+}
+
+/// The owner of the directory, if what this process makes in it would be another user's.
+fn owner_kept_out(path: &Path) -> io::Result<Option<u32>> {
+    let owner = fs::metadata(path)?.uid();
+    if fs::metadata("/proc/self").is_ok_and(|of_us| of_us.uid() == owner) {
+        return Ok(None);
+    }
+    // Some file systems give all files to one user, whoever makes them.
+    let probe = path.join(format!("pushroll.probe-{}", std::process::id()));
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&probe)?;
+    let maker = made.metadata().map(|made| made.uid());
+    fs::remove_file(&probe)?;
+    Ok((maker? != owner).then_some(owner))
 }
 
 /// Whether a process uses this data directory now.

@@ -46,6 +46,26 @@ async fn a_directory_that_cannot_be_made_says_why() {
 }
 
 #[tokio::test]
+async fn a_directory_of_another_user_is_refused_and_left_as_it_is_but_told_to_be_in_use() {
+    let place = Place::new();
+    let path = place.dir.path();
+    if let Err(cause) = std::os::unix::fs::chown(path, Some(65_534), None) {
+        // Only root gives a directory away, and only for root could it be another's.
+        return eprintln!("NOT RUN: {cause}");
+    }
+    let Err(error) = place.try_open(place.settings()) else { panic!("it was opened") };
+    assert!(matches!(error, OpenError::OfAnotherUser { owner: 65_534, .. }), "{error}");
+    assert!(error.to_string().contains("sudo -u '#65534'"), "{error}");
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
+    std::os::unix::fs::chown(path, Some(0), None).unwrap();
+    let store = place.open();
+    std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+    // Whoever has it can be asked.
+    assert!(matches!(place.try_open(place.settings()), Err(OpenError::Locked { .. })));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let place = Place::new();
     drop(place.open());

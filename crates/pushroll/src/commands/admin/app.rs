@@ -118,12 +118,15 @@ async fn carry_out(args: &AppArgs) -> Result<(), Stop> {
             session.tell(&app.body, || app_output::shown(&app.body))
         }
         Command::Update { app, name, sides, remove_ios, remove_android, from } => {
-            let change = match from {
-                Some(file) => read_body(file)?,
-                None => change(name.as_deref(), sides, *remove_ios, *remove_android)?,
-            };
             let mut session = args.server.session()?;
             let app = pick_app(&mut session, org, app).await?;
+            let change = match from {
+                Some(file) => read_body(file)?,
+                None => {
+                    let team = app.body["ios"]["key"]["team_id"].as_str();
+                    change(name.as_deref(), sides, team, *remove_ios, *remove_android)?
+                }
+            };
             let path = app.path("");
             let app = session.client.expect(Method::PATCH, &path, &[], Some(&change)).await?;
             session.tell(&app, || app_output::shown(&app))
@@ -202,10 +205,11 @@ async fn list(session: &mut Session, org: Option<&str>) -> Result<(), Stop> {
 fn change(
     name: Option<&str>,
     sides: &SideArgs,
+    team_before: Option<&str>,
     remove_ios: bool,
     remove_android: bool,
 ) -> Result<Value, Stop> {
-    let mut body = sides.body()?;
+    let mut body = sides.body(team_before)?;
     if let Some(name) = name {
         body.insert("name".to_owned(), json!(name));
     }

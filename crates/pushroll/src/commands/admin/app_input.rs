@@ -39,7 +39,7 @@ pub struct SideArgs {
     #[arg(long, value_name = "ID", requires = "p8", help_heading = "iOS")]
     key_id: Option<String>,
 
-    /// The developer team's id.
+    /// The developer team's id [default for another key: the team of the one before].
     #[arg(long, value_name = "ID", requires = "p8", help_heading = "iOS")]
     team_id: Option<String>,
 
@@ -80,7 +80,7 @@ impl Mode {
 impl SideArgs {
     /// The body that makes a new app. What is missing is the server's to say.
     pub(super) fn new_app(&self, name: &str) -> Result<Value, Stop> {
-        let mut body = self.body()?;
+        let mut body = self.body(None)?;
         body.insert("name".to_owned(), json!(name));
         if let Some(ios) = body.get_mut("ios") {
             let mode = ios["mode"].as_str().unwrap_or(Mode::Auto.name()).to_owned();
@@ -89,8 +89,9 @@ impl SideArgs {
         Ok(Value::Object(body))
     }
 
-    /// The body that changes an app: only what was given.
-    pub(super) fn body(&self) -> Result<Map<String, Value>, Stop> {
+    /// The body that changes an app: only what was given. A new key is of the team of the one before unless
+    /// another is given.
+    pub(super) fn body(&self, team_before: Option<&str>) -> Result<Map<String, Value>, Stop> {
         let mut body = Map::new();
         if let Some(description) = &self.description {
             body.insert("description".to_owned(), json!(description));
@@ -103,7 +104,7 @@ impl SideArgs {
             ios.insert("bundle_id".to_owned(), json!(bundle_id));
         }
         if let Some(file) = &self.p8 {
-            ios.insert("key".to_owned(), self.key(file)?);
+            ios.insert("key".to_owned(), self.key(file, team_before)?);
         }
         if let Some(file) = &self.p12 {
             ios.insert("certificate".to_owned(), self.certificate(file)?);
@@ -127,7 +128,7 @@ impl SideArgs {
         Ok(json!({"p12_base64": p12, "password": *password}))
     }
 
-    fn key(&self, file: &Path) -> Result<Value, Stop> {
+    fn key(&self, file: &Path, team_before: Option<&str>) -> Result<Value, Stop> {
         let named = self.key_id.clone().or_else(|| key_id_of(file));
         let key_id = named.ok_or_else(|| {
             Stop::usage(format!(
@@ -135,7 +136,7 @@ impl SideArgs {
                 file.display()
             ))
         })?;
-        let team_id = self.team_id.as_deref().ok_or_else(|| {
+        let team_id = self.team_id.as_deref().or(team_before).ok_or_else(|| {
             Stop::usage("--p8 needs --team-id: it stands on the membership page of Apple's developer account")
         })?;
         Ok(json!({"key_id": key_id, "team_id": team_id, "p8": read(file)?}))
@@ -226,9 +227,24 @@ mod tests {
     #[test]
     fn a_change_holds_only_what_was_given() {
         assert_eq!(
-            Value::Object(sides(None).body().unwrap()),
+            Value::Object(sides(None).body(Some("TEAM000000")).unwrap()),
             json!({"ios": {"bundle_id": "com.example.app"}})
         );
+    }
+
+    #[test]
+    fn another_key_is_of_the_same_team_unless_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("AuthKey_ABC123DEFG.p8");
+        std::fs::write(&file, "a key").unwrap();
+        let given = sides(Some(&file));
+        let silent = SideArgs { team_id: None, ..sides(Some(&file)) };
+        let team = |sides: &SideArgs, before| {
+            sides.body(before).map(|b| b["ios"]["key"]["team_id"].clone())
+        };
+        assert_eq!(team(&given, Some("TEAM000000")).unwrap(), "TEAM123456");
+        assert_eq!(team(&silent, Some("TEAM000000")).unwrap(), "TEAM000000");
+        assert!(team(&silent, None).unwrap_err().message.contains("--team-id"));
     }
 
     #[test]
