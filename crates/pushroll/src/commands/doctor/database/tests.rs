@@ -69,7 +69,7 @@ fn too_few_connections_are_told_before_they_are_missed() {
     // 97 are for everybody, and 6 are others'.
     is(&of_connections(&well(), 16, 2), Mark::Fine, "each takes up to 17");
     is(&of_connections(&well(), 16, 5), Mark::Fine, "5 of those run");
-    is(&of_connections(&well(), 17, 5), Mark::Warning, "");
+    is(&of_connections(&well(), 18, 5), Mark::Warning, "");
     is(&of_connections(&well(), 16, 6), Mark::Fault, "");
 }
 
