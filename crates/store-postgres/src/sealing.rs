@@ -80,22 +80,22 @@ impl Sealing {
         self.state.lock().reported.clone()
     }
 
-    /// The order of a registration as it is to be written; `None` if as it is.
-    pub(crate) fn order(
-        &self,
-        registration: &Registration,
-    ) -> Result<Option<CallbackOrder>, StoreError> {
-        let (Some(keys), Some(order)) = (self.keys.get(), &registration.callback) else {
-            return Ok(None);
-        };
-        keys.order(registration.org, registration.app, order)
-            .map_err(|fault| unopened(format_args!("registration {}", registration.id), &fault))
+    /// The order of a registration as it is to be written; `None` if as it is, also where something does not open:
+    /// that is in nobody's way until it is needed, and told then.
+    pub(crate) fn order(&self, registration: &Registration) -> Option<CallbackOrder> {
+        let (keys, order) = (self.keys.get()?, registration.callback.as_ref()?);
+        keys.order(registration.org, registration.app, order).unwrap_or_else(|fault| {
+            tracing::warn!(id = %registration.id, fault, "a callback's headers do not open");
+            None
+        })
     }
 
-    /// The app as it is to be written; `None` if as it is.
-    pub(crate) fn app(&self, app: &App) -> Result<Option<App>, StoreError> {
-        let Some(keys) = self.keys.get() else { return Ok(None) };
-        keys.app(app).map_err(|fault| unopened(format_args!("app {}", app.id), &fault))
+    /// The app as it is to be written; `None` if as it is, also where something does not open.
+    pub(crate) fn app(&self, app: &App) -> Option<App> {
+        self.keys.get()?.app(app).unwrap_or_else(|fault| {
+            tracing::warn!(app = %app.id, fault, "something that is sealed in an app does not open");
+            None
+        })
     }
 }
 

@@ -1,42 +1,35 @@
 //! The store as the engine sees it.
 
+mod open;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parking_lot::Mutex as ParkingMutex;
 use pushroll_domain::{
-    Accept, App, AppId, AuditEntry, AuditFilter, CallbackOrder, CleanUp, Clock, DeletedApp,
-    Delivery, DeliveryEnd, DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane,
-    LaneLoad, LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
+    Accept, App, AppId, AuditEntry, AuditFilter, CallbackOrder, CleanUp, DeletedApp, Delivery,
+    DeliveryEnd, DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
+    LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
     RegistrationView, SealingKeys, Standing, Status, Store, StoreError, Timestamp, TokenId,
     TokenRecord, UserId,
 };
-use thiserror::Error;
-use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::config;
-use crate::db::Db;
 use crate::deliveries::Turns;
 use crate::faults::{Fault, unavailable};
-use crate::gather::{Gatherer, Sharing};
-use crate::hands::{Hand, Hands, shard_of};
+use crate::gather::Gatherer;
+use crate::hands::{Hand, shard_of};
 use crate::intentions::{
     AcceptCall, AcceptRow, CleanUpCall, EndDeliveriesCall, EndDeliveryRow, FinishCall, FinishRow,
     HintCall, HintRow, PostponeCall, PostponeRow, StandingRow, StandingsCall, clean_up_rows,
 };
-use crate::leases::Leases;
-use crate::schema::{self, SchemaError};
-use crate::sealing::Sealing;
-use crate::settings::PostgresSettings;
-use crate::shared::{Due, Shared};
-use crate::skew::Skewed;
-use crate::statements::Statements;
+use crate::shared::Shared;
 use crate::sweep::Purges;
+
+pub use open::OpenError;
 
 /// How long what is in hand may take to be written when the store is closed.
 const LAST_CALLS: Duration = Duration::from_secs(15);
@@ -62,122 +55,7 @@ pub struct PostgresStore {
     workers: TaskTracker,
 }
 
-/// Why the store can't be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The database can't be used now.
-    #[error("the store can't be opened: {0}")]
-    Unavailable(String),
-    /// Its schema is not the one that is needed.
-    #[error(transparent)]
-    Schema(SchemaError),
-}
-
-impl From<SchemaError> for OpenError {
-    fn from(error: SchemaError) -> Self {
-        match error {
-            SchemaError::Unavailable(reason) => Self::Unavailable(reason),
-            other => Self::Schema(other),
-        }
-    }
-}
-
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self::Unavailable(fault.reason)
-    }
-}
-
-impl From<StoreError> for OpenError {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
 impl PostgresStore {
-    /// Opens the store: checks the schema, takes this node's share of the shards, and begins to listen.
-    ///
-    /// # Errors
-    /// When the database can't be reached, or its schema is not the one that is needed.
-    pub async fn open(
-        settings: PostgresSettings,
-        clock: Arc<dyn Clock>,
-        node: [u8; 16],
-    ) -> Result<Self, OpenError> {
-        let db = Arc::new(Db::new(settings)?);
-        let shards = schema::check(&db).await?;
-        let statements = Arc::new(Statements::new());
-        let shared = Arc::new(Shared {
-            db: Arc::clone(&db),
-            statements: Arc::clone(&statements),
-            shards,
-            node: Uuid::from_bytes(node),
-            clock: Arc::clone(&clock),
-            hands: Arc::new(Hands::default()),
-            leases: Leases::new(shards.count),
-            counts: Default::default(),
-            to_survey: Due::default(),
-            to_announce: Due::default(),
-            configuration: watch::channel(0).0,
-            skewed: Skewed::default(),
-            sealing: Sealing::default(),
-            nodes: AtomicU32::new(1),
-            is_listening: AtomicBool::new(false),
-            written_at: ParkingMutex::new(Instant::now()),
-            look_at_leases: Notify::new(),
-            stop: CancellationToken::new(),
-        });
-        shared.look_after_leases().await?;
-        shared.survey(&shared.leases.held(), Duration::ZERO).await?;
-        shared.count().await?;
-        shared.look_at_configuration().await?;
-
-        let (calls, workers) = (TaskTracker::new(), TaskTracker::new());
-        let items = usize::try_from(db.settings.commit_queue_items).unwrap_or(usize::MAX);
-        let most_rows = usize::try_from(db.settings.commit_max_items).unwrap_or(usize::MAX);
-        // One call of a kind that writes is under way: a second would only make the groups smaller, and of a small
-        // group most of the cost is the call's. The more so with several nodes, whose calls overlap anyway.
-        let one = Sharing { at_once: 1, most_rows };
-        let two = Sharing { at_once: 2, most_rows };
-        let of = &statements;
-        let store = Self {
-            accept: Gatherer::new(AcceptCall(of.clone()), &db, shards, one, &calls),
-            postpone: Gatherer::new(PostponeCall(of.clone()), &db, shards, one, &calls),
-            finish: Gatherer::new(FinishCall(of.clone()), &db, shards, one, &calls),
-            clean_up: Gatherer::new(CleanUpCall(of.clone()), &db, shards, one, &calls),
-            end_deliveries: Gatherer::new(EndDeliveriesCall(of.clone()), &db, shards, one, &calls),
-            add_hints: Gatherer::new(HintCall(of.clone()), &db, shards, one, &calls),
-            standings: Gatherer::new(
-                StandingsCall { statements: of.clone(), clock },
-                &db,
-                shards,
-                two,
-                &calls,
-            ),
-            room: Arc::new(Semaphore::new(items.clamp(1, Semaphore::MAX_PERMITS))),
-            taking: Mutex::default(),
-            delivering: Mutex::default(),
-            purges: Purges::default(),
-            heard: Mutex::new(shared.configuration.subscribe()),
-            calls,
-            workers,
-            shared,
-        };
-        store.spawn_workers();
-        Ok(store)
-    }
-
-    fn spawn_workers(&self) {
-        let shared = || Arc::clone(&self.shared);
-        self.workers.spawn(shared().keep_leases());
-        self.workers.spawn(shared().keep_listening());
-        self.workers.spawn(shared().keep_announcing());
-        self.workers.spawn(shared().keep_surveying());
-        self.workers.spawn(shared().keep_counting());
-        self.workers.spawn(shared().keep_looking_at_configuration());
-        self.workers.close();
-    }
-
     /// The fingerprint of the key under which secrets are sealed, if it was ever set.
     ///
     /// # Errors
@@ -289,7 +167,7 @@ impl Store for PostgresStore {
         let mut others = Vec::new();
         let mut waiting = Vec::new();
         for Accept { registration, taken } in &batch {
-            rows.push(match shared.sealing.order(registration)? {
+            rows.push(match shared.sealing.order(registration) {
                 None => AcceptRow::of(registration, shared.shards, skew),
                 Some(order) => {
                     let registration = with_order(registration, order);
@@ -378,7 +256,7 @@ impl Store for PostgresStore {
         let _era = shared.sealing.era();
         let mut rows = Vec::with_capacity(batch.len());
         for finish in &batch {
-            rows.push(match shared.sealing.order(&finish.registration)? {
+            rows.push(match shared.sealing.order(&finish.registration) {
                 None => FinishRow::of(finish, shared.shards, skew),
                 Some(order) => {
                     let registration = Arc::new(with_order(&finish.registration, order));

@@ -104,9 +104,15 @@ async fn everything_that_is_sealed_is_sealed_anew_and_nothing_else_changes() {
         let app = App { old_webhook_secret: Some(secret), ..world.an_app(world.app) };
         world.store.put_app(app.clone(), world.an_entry(AuditAction::AppChanged)).await.unwrap();
 
+        // One that is deleted, and not purged yet.
+        let deleted = world.an_app(world.new_app_id());
+        world.put_app(deleted.clone()).await.unwrap();
+        let entry = world.an_entry(AuditAction::AppDeleted);
+        world.store.delete_app(world.org, deleted.id, world.now, entry).await.unwrap();
+
         let upkeep = Upkeep::open(place.settings()).await.unwrap();
         let puts = Puts::new(9);
-        assert_eq!(upkeep.seal_anew(&*puts).await.unwrap(), 1_300 + 1 + 1 + 1);
+        assert_eq!(upkeep.seal_anew(&*puts).await.unwrap(), 1_300 + 1 + 1 + 2);
         assert_eq!(upkeep.seal_anew(&*puts).await.unwrap(), 0, "again");
         let taken = world.take_exactly(world.lane(Platform::Ios), queued.len()).await;
         let mut taken = taken.clone();
@@ -186,6 +192,11 @@ async fn once_nodes_have_followed_to_a_new_key_nothing_is_written_under_the_old_
     assert_eq!(place.sql(&format!("{left}callback")).await, "20");
     assert_eq!(place.sql(&format!("{left}pending")).await, "20");
     assert_eq!(upkeep.seal_anew(&*Puts::new(3)).await.unwrap(), 0, "nothing is under the old key");
+
+    // What does not open is in nobody's way: an operator may replace it.
+    let damaged = App { webhook_secret: Sealed(vec![66]), ..world.an_app(world.new_app_id()) };
+    two.put_app(damaged.clone(), world.an_entry(AuditAction::AppChanged)).await.unwrap();
+    assert_eq!(**two.directory().await.unwrap().app(damaged.id).unwrap(), damaged);
 
     // A key that they were not given: they go on as they are, and do not say otherwise.
     upkeep.replace_sealing_fingerprint(Some(&[3, 0]), &[99, 3], None).await.unwrap();
