@@ -114,6 +114,9 @@ async fn a_key_is_replaced_while_servers_run_and_whatever_was_sealed_opens() {
     assert!(rotated.success() && told.contains("Everything is sealed under key"), "{told}");
     assert!(!told.contains(&old) && !told.contains(&new), "a key is shown");
     assert_eq!(cluster.sql("select length(sealing_key) from pushroll.installation").await, "8");
+    let entries =
+        "select count(*) from pushroll.audit where document->>'action' = 'sealing-key.rotate'";
+    assert_eq!(cluster.sql(entries).await, "1", "broken off or not, it is one change");
 
     // Without the old key everything opens.
     give_keys(&cluster, &[&new]);
