@@ -68,7 +68,10 @@ impl StartError {
             Self::Providers(_) | Self::Callbacks(_) | Self::Traces(_) => Exit::Usage,
             Self::Open(OpenError::Locked { .. }) => Exit::InUse,
             Self::Open(
-                OpenError::Corrupt { .. } | OpenError::NewerFormat { .. } | OpenError::Io { .. },
+                OpenError::Corrupt { .. }
+                | OpenError::NewerFormat { .. }
+                | OpenError::HalfImported { .. }
+                | OpenError::Io { .. },
             )
             | Self::OpenPostgres(_)
             | Self::Store(_) => Exit::Store,
