@@ -19,6 +19,7 @@ mod device;
 mod directory;
 mod guid;
 mod ids;
+mod moving;
 mod place;
 mod ports;
 mod registration;
@@ -56,6 +57,10 @@ pub use device::{
 pub use directory::{Authorization, Directory, Unknown};
 pub use guid::{GuidFault, parse_guid};
 pub use ids::{AppId, AuditId, IdSequence, OrgId, RegistrationId, RunId, TokenId};
+pub use moving::{
+    AuditRecord, CallbackRecord, ImportProgress, LoggedDelivery, MoveIn, MoveOut, MovingView,
+    PendingRecord, Record, RecordKind, Records,
+};
 pub use place::DevicePlace;
 pub use ports::{
     BackUp, BackUpFault, Callback, CallbackSender, Clock, Credentials, DeletedApp, DryRun,

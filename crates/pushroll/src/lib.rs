@@ -11,6 +11,7 @@ pub mod commands;
 pub mod logging;
 pub mod machine;
 pub mod metrics;
+pub mod moving;
 pub mod private_file;
 pub mod sealing;
 pub mod server;

@@ -57,6 +57,14 @@ impl KeyId {
         }
     }
 
+    /// Reads an id as it is written; `None` if the text is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = u64::from_str_radix(text, 16).ok()?;
+        let id = Self(number.to_be_bytes());
+        (id.to_string() == text).then_some(id)
+    }
+
     /// What a store keeps of these.
     #[must_use]
     pub fn to_keep(ids: &[Self]) -> Vec<u8> {

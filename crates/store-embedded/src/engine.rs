@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::columns::{self, Column, Columns};
 use crate::group::Memory;
 use crate::keys;
+use crate::moving;
 use crate::retrying::{RetryChange, Retrying};
 use crate::rows;
 use crate::settings::EmbeddedSettings;
@@ -87,6 +88,18 @@ pub enum OpenError {
         path: PathBuf,
         /// Its owner's number.
         owner: u32,
+    },
+    /// An import into it was broken off, or what it brought is not what was exported.
+    #[error(
+        "the import into the store in {} is not finished: {records} records of it are there. Run the same \
+         pushroll import again, and it goes on; or remove the directory and begin anew",
+        path.display()
+    )]
+    HalfImported {
+        /// The data directory.
+        path: PathBuf,
+        /// How many records are in it for good.
+        records: u64,
     },
     /// It can't be read or written.
     #[error("the data directory {} can't be used: {source}", path.display())]
@@ -236,6 +249,18 @@ pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     options.set_keep_log_file_num(LOG_FILES);
     options.set_max_log_file_size(LOG_FILE_BYTES);
     options
+}
+
+/// Whether somebody may work on a store: not while it is being imported into.
+pub(crate) fn check_import(path: &Path, db: &DB) -> Result<(), OpenError> {
+    let unreadable = |fault: StoreError| corrupt(path, fault.to_string());
+    let columns = shared::columns(db).map_err(unreadable)?;
+    match moving::progress(db, columns).map_err(unreadable)? {
+        Some(progress) if progress.finished_at.is_none() => {
+            Err(OpenError::HalfImported { path: path.to_owned(), records: progress.records })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Checks what RocksDB would not notice: it makes a new store where the file that names the current

@@ -151,6 +151,13 @@ pub(crate) fn is_again(key: &CallbackKey) -> bool {
     key[8] & 0x80 != 0
 }
 
+/// When a callback that was attempted before is due again, as its key has it.
+pub(crate) fn callback_due(key: &CallbackKey) -> Timestamp {
+    let mut due = [0; 8];
+    due.copy_from_slice(&key[8..16]);
+    Timestamp::from_millis(u64::from_be_bytes(due) & !ATTEMPTED)
+}
+
 pub(crate) type RetryKey = [u8; 32];
 
 /// A callback that is kept until it is due again.

@@ -22,6 +22,7 @@ mod loads;
 mod log;
 mod look;
 mod meters;
+mod moving;
 mod read;
 mod resealing;
 mod retention;
@@ -35,5 +36,6 @@ mod writer;
 
 pub use engine::{OpenError, is_in_use};
 pub use look::{Look, look};
+pub use moving::EmbeddedMover;
 pub use settings::EmbeddedSettings;
 pub use store::EmbeddedStore;

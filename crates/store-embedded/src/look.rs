@@ -7,7 +7,8 @@ use rocksdb::{Cache, DB};
 
 use crate::columns;
 use crate::engine::{
-    ENGINE_DIR, OpenError, check_columns, corrupt, fault, is_in_use, is_older, options,
+    ENGINE_DIR, OpenError, check_columns, check_import, corrupt, fault, is_in_use, is_older,
+    options,
 };
 use crate::read;
 use crate::settings::EmbeddedSettings;
@@ -57,6 +58,7 @@ pub fn look(settings: &EmbeddedSettings, clock: &Arc<dyn Clock>) -> Result<Look,
     let descriptors = columns::descriptors(settings, &cache, clock);
     let db = DB::open_cf_descriptors_read_only(&options, &dir, descriptors, false)
         .map_err(|e| fault(path, &e))?;
+    check_import(path, &db)?;
     let unreadable = |e: pushroll_domain::StoreError| corrupt(path, e.to_string());
     let columns = shared::columns(&db).map_err(unreadable)?;
     let directory = Box::new(read::directory(&db, columns).map_err(unreadable)?);

@@ -15,6 +15,7 @@ mod config;
 mod delivery;
 mod delivery_record;
 mod device;
+mod import;
 mod mark;
 mod outcome;
 mod pending;
@@ -27,6 +28,7 @@ pub(crate) use config::{
 pub(crate) use delivery::{decode_delivery, encode_delivery};
 pub(crate) use delivery_record::{decode_delivery_record, encode_delivery_record};
 pub(crate) use device::{decode_device, encode_device, registered_by};
+pub(crate) use import::{decode_import, encode_import};
 pub(crate) use mark::{decode_mark, encode_mark};
 pub(crate) use outcome::{decode_outcome, encode_history, encode_outcome, ended_at, status};
 pub(crate) use pending::{PendingRow, decode_pending, encode_pending};

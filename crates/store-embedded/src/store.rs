@@ -58,11 +58,12 @@ impl EmbeddedStore {
     /// Opens the store, and makes it if there is none.
     ///
     /// # Errors
-    /// When another process uses the directory, when what is there is damaged or of a newer version, or
-    /// when it can't be read or written.
+    /// When another process uses the directory, when what is there is damaged, of a newer version or half
+    /// imported, or when it can't be read or written.
     pub fn open(settings: EmbeddedSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let lock = engine::lock(&settings.path)?;
         let opened = engine::open(&settings, &clock, &Default::default())?;
+        engine::check_import(&settings.path, &opened.db)?;
         let (loads, memory) = (Loads::default(), opened.found.memory);
         loads.replace(opened.found.loads);
         let items = usize::try_from(settings.commit_queue_items).unwrap_or(usize::MAX);

@@ -77,7 +77,7 @@ impl Shared {
     }
 }
 
-fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
+pub(crate) fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
     read(row)?.ok_or_else(|| rows::corrupt("audit"))
 }
 

@@ -277,18 +277,18 @@ fn timestamp(millis: Option<i64>) -> Option<Timestamp> {
     millis.map(codes::timestamp_of)
 }
 
-fn org(row: &Row) -> Result<Org, StoreError> {
+pub(crate) fn org(row: &Row) -> Result<Org, StoreError> {
     let (id, text): (Uuid, Value) = (get(row, 0)?, get(row, 1)?);
     document::decode_org(OrgId::from_bytes(id.into_bytes()), text)
 }
 
-fn app(row: &Row) -> Result<App, StoreError> {
+pub(crate) fn app(row: &Row) -> Result<App, StoreError> {
     let (id, org): (Uuid, Uuid) = (get(row, 0)?, get(row, 1)?);
     let org = OrgId::from_bytes(org.into_bytes());
     document::decode_app(keys::app_id(id), org, timestamp(get(row, 2)?), get(row, 3)?)
 }
 
-fn token(row: &Row) -> Result<TokenRecord, StoreError> {
+pub(crate) fn token(row: &Row) -> Result<TokenRecord, StoreError> {
     let (id, app, hash): (Uuid, Uuid, &[u8]) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
     document::decode_token(
         TokenId::from_bytes(id.into_bytes()),

@@ -24,7 +24,7 @@ pub(crate) use postpone::{PostponeCall, PostponeRow};
 pub(crate) use standings::{StandingRow, StandingsCall};
 
 /// Makes a call in the shape for its target.
-async fn call(
+pub(crate) async fn call(
     db: &Db,
     statement: &Statement,
     target: Target,

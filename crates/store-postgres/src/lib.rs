@@ -26,6 +26,7 @@ mod keys;
 mod leases;
 mod listen;
 mod look;
+mod moving;
 mod read;
 mod rows;
 mod schema;
@@ -43,6 +44,7 @@ mod tls;
 mod upkeep;
 
 pub use look::{ReplicaFacts, ServerFacts, ShardFacts, TableFacts};
+pub use moving::{MoveError, PostgresExport, PostgresImport};
 pub use schema::{Migrated, Migration, SchemaError, migrate};
 pub use settings::{Authorities, ConnectionUrl, PostgresSettings, Tls, UrlFault};
 pub use shards::MOST_SHARDS;

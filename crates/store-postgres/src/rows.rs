@@ -22,8 +22,10 @@ pub(crate) use delivery::{
     CallbackColumns, callback_sealed_anew, decode_delivery, decode_record, encode_callback,
     encode_record,
 };
-pub(crate) use device::{DeviceColumns, decode_device, encode_device};
-pub(crate) use outcome::{OutcomeColumns, decode_outcome, encode_outcome, encode_report};
+pub(crate) use device::{DeviceColumns, decode_device, encode_device, encode_stored_device};
+pub(crate) use outcome::{
+    OutcomeColumns, decode_outcome, encode_ended, encode_outcome, encode_report,
+};
 /// Changes the order of an organization's callback, or leaves it.
 pub(crate) type ChangeOrder<'a> =
     &'a dyn Fn(OrgId, &CallbackOrder) -> Result<Option<CallbackOrder>, StoreError>;

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, GenericClient};
 use crate::db::Db;
 use crate::faults::Fault;
 use crate::functions;
+use crate::moving;
 use crate::settings::PostgresSettings;
 use crate::shards::{MOST_SHARDS, Shards};
 
@@ -20,7 +21,7 @@ const MIGRATING: &str = "select pg_advisory_lock(1886549864, 1919904876)";
 pub(crate) const SHARDED: [&str; 6] =
     ["pending", "device", "outcome", "callback", "delivery", "lease"];
 /// The tables of which every server has a copy.
-const EVERYWHERE: [&str; 6] = ["org", "app", "token", "installation", "node", "audit"];
+const EVERYWHERE: [&str; 7] = ["org", "app", "token", "installation", "node", "audit", "import"];
 
 /// What a migration is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,15 @@ pub enum SchemaError {
          `create extension citus` here"
     )]
     NoCitus,
+    /// An import into it was broken off, or what it brought is not what was exported.
+    #[error(
+        "the import into this database is not finished: {records} records of it are there. Run the same pushroll import \
+         again, and it goes on; or begin anew: drop schema pushroll cascade, and pushroll migrate"
+    )]
+    HalfImported {
+        /// How many records are in it for good.
+        records: u64,
+    },
     /// A migration failed.
     #[error("the schema can't be brought up to date: {0}")]
     Failed(String),
@@ -292,8 +302,24 @@ async fn make_functions(client: &mut Client, distributed: bool) -> Result<(), Sc
     Ok(())
 }
 
-/// Whether the schema is the one that this version works with; how its rows are spread.
+/// Whether this version can work on the database now; how its rows are spread.
 pub(crate) async fn check(db: &Db) -> Result<Shards, SchemaError> {
+    let shards = installed(db).await?;
+    check_import(db).await.map(|()| shards)
+}
+
+/// Whether nobody imports into the database, or has broken off.
+pub(crate) async fn check_import(db: &Db) -> Result<(), SchemaError> {
+    match moving::progress(db).await? {
+        Some(progress) if progress.finished_at.is_none() => {
+            Err(SchemaError::HalfImported { records: progress.records })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether the schema is the one that this version works with; how its rows are spread.
+pub(crate) async fn installed(db: &Db) -> Result<Shards, SchemaError> {
     let newest = newest_known();
     db.with_connection(async |connection| {
         let client: &Client = connection;

@@ -236,6 +236,40 @@ statements! {
         "select r.shard from $EACH_SHARD$
          where exists (select from pushroll.pending p where p.shard = $SHARD$ and p.app = $2)";
 
+    // What a store is moved by: from one key to the next within a shard.
+    devices_after: Scope::OneShard,
+        "select d.app, d.user_key, d.token_key, d.id, d.last_seen, d.document
+         from pushroll.device d
+         where d.shard = $1 and (d.app, d.user_key, d.token_key) > ($2, $3, $4)
+         order by d.app, d.user_key, d.token_key limit $5";
+    pending_after: Scope::OneShard,
+        "select p.id, p.app, p.platform, p.given_due, p.accepted, p.tried, p.covered,
+           floor(extract(epoch from p.due) * 1000)::bigint
+         from pushroll.pending p
+         where p.shard = $1 and p.id > $2
+         order by p.id limit $3";
+    outcomes_after: Scope::OneShard,
+        "select o.id, o.app, o.tracked, o.code, o.ended_at, o.document, o.hint, o.callback
+         from pushroll.outcome o
+         where o.shard = $1 and o.id > $2
+         order by o.id limit $3";
+    callbacks_after: Scope::OneShard,
+        "select c.id, c.app, c.code, c.ended_at, c.attempt, c.first_attempt_at, c.document,
+           case when c.attempt > 0 then floor(extract(epoch from c.due) * 1000)::bigint end
+         from pushroll.callback c
+         where c.shard = $1 and c.id > $2
+         order by c.id limit $3";
+    import_devices: Scope::OneShard,
+        "select pushroll.import_devices$ALL$($1, $2, $3, $4, $5, $6, $7)";
+    import_pending: Scope::OneShard,
+        "select pushroll.import_pending$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    import_outcomes: Scope::OneShard,
+        "select pushroll.import_outcomes$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    import_callbacks: Scope::OneShard,
+        "select pushroll.import_callbacks$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    import_deliveries: Scope::OneShard,
+        "select pushroll.import_deliveries$ALL$($1, $2, $3, $4, $5, $6, $7)";
+
     count_pending: Scope::Maintenance(EVERY_NODE_COUNTS),
         "select shard, app, platform, count(*) from pushroll.pending group by shard, app, platform";
     count_callbacks: Scope::Maintenance(EVERY_NODE_COUNTS),

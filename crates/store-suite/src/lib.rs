@@ -23,6 +23,7 @@ pub mod deliveries;
 pub mod finishing;
 pub mod lists;
 pub mod model;
+pub mod moving;
 pub mod retrying;
 pub mod standings;
 pub mod statuses;

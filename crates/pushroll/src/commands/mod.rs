@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod key;
 mod migrate;
+mod moving;
 mod panics;
 mod serve;
 mod signals;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Callback(callback::CallbackArgs),
     Backup(backup::BackupArgs),
+    Export(moving::ExportArgs),
+    Import(moving::ImportArgs),
     Key(key::KeyArgs),
     Org(admin::OrgArgs),
     App(Box<admin::AppArgs>),
@@ -69,6 +72,8 @@ pub fn run() -> Exit {
         Command::Demo(args) => demo::run(&args),
         Command::Callback(args) => callback::run(&args),
         Command::Backup(args) => backup::run(&args),
+        Command::Export(args) => moving::run_export(&args),
+        Command::Import(args) => moving::run_import(&args),
         Command::Key(args) => key::run(&args),
         Command::Org(args) => admin::run_org(&args),
         Command::App(args) => admin::run_app(&args),

@@ -71,6 +71,7 @@ impl StartError {
                 OpenError::Corrupt { .. }
                 | OpenError::NewerFormat { .. }
                 | OpenError::OfAnotherUser { .. }
+                | OpenError::HalfImported { .. }
                 | OpenError::Io { .. },
             )
             | Self::OpenPostgres(_)

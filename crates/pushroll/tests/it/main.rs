@@ -20,6 +20,7 @@ mod deploy;
 mod keys;
 mod limits;
 mod listeners;
+mod moving;
 mod operations;
 mod outcomes;
 mod register;

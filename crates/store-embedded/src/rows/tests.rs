@@ -7,9 +7,9 @@ use pushroll_domain::{
     Actor, AndroidSide, App, AppId, AuditAction, AuditEntry, AuditId, CallbackOrder,
     CallbackReport, CallbackResult, CallbackRetries, CertificateEnvironments, CertificateFacts,
     ClaimedToken, Delivery, DeliveryRecord, Device, DeviceToken, Ended, Environment, FailureReason,
-    HostKey, IosAuth, IosMode, IosSide, Lane, OldWebhookSecret, Org, OrgId, Outcome, Platform,
-    Provider, ProviderAnswer, Registration, RegistrationId, RunId, Sealed, StoreError, Timestamp,
-    TokenHash, TokenId, TokenRecord, Tries, UserId,
+    HostKey, ImportProgress, IosAuth, IosMode, IosSide, Lane, OldWebhookSecret, Org, OrgId,
+    Outcome, Platform, Provider, ProviderAnswer, Registration, RegistrationId, RunId, Sealed,
+    StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
 };
 
 use super::*;
@@ -336,6 +336,26 @@ fn rows_of_format_2_are_read_for_ever() {
         assert_eq!(READ_APP(&encode_app(&with)).unwrap(), with);
     }
     assert_eq!(encode_app(&self::app())[0], 1, "older programs read what they know");
+}
+
+#[test]
+fn the_progress_of_an_import_is_read_for_ever() {
+    let progress = ImportProgress {
+        export: [0xe0; 16],
+        records: 300,
+        digest: [0xcd; 32],
+        begun_at: AT,
+        finished_at: Some(AT),
+    };
+    let golden = [
+        "01",
+        "e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0",
+        "ac02",
+        "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
+        "9af1d9a2a332",
+        "019af1d9a2a332",
+    ];
+    holds(&progress, &encode_import(&progress), decode_import, &golden.concat());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod backup;
 mod damage;
 mod faults;
 mod hands;
+mod moving;
 mod opening;
 mod place;
 mod resealing;

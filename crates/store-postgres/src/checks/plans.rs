@@ -95,6 +95,19 @@ fn arguments(name: &str) -> &'static [&'static str] {
         "callbacks" => &["-9::bigint", "999::bigint", NUMBERS, "8::bigint", "8::bigint"],
         "devices_of_app" | "devices_of_user" => &[ID, ID, ID, "8::bigint"],
         "registrations_of_user" => &[ID, ID, "0::bigint", "8::bigint"],
+        "devices_after" => &[ID, ID, ID, "8::bigint"],
+        "pending_after" | "outcomes_after" | "callbacks_after" => &[ID, "8::bigint"],
+        "import_devices" => &[IDS, IDS, IDS, IDS, NUMBERS, BYTES],
+        "import_pending" => {
+            &[IDS, IDS, CODES, IDS, IDS, NUMBERS, "array[true, false]", BYTES, BYTES]
+        }
+        "import_outcomes" => {
+            &[IDS, IDS, IDS, NUMBERS, "array[true, true]", CODES, BYTES, BYTES, BYTES]
+        }
+        "import_callbacks" => {
+            &[IDS, IDS, NUMBERS, CODES, NUMBERS, INTEGERS, NUMBERS, NUMBERS, BYTES]
+        }
+        "import_deliveries" => &[IDS, NUMBERS, IDS, INTEGERS, NUMBERS, BYTES],
         "registration" => &[ID, ID, "0::bigint"],
         "shards_with_pending" => &[ID],
         other => panic!("{other} has no arguments here: add them"),

@@ -51,6 +51,20 @@ pub(crate) fn encode_device(
     encode(&document, 192)
 }
 
+/// A device that was stored elsewhere.
+pub(crate) fn encode_stored_device(device: &Device) -> Vec<u8> {
+    let document = Document {
+        user: device.user.as_str(),
+        platform: codes::platform(device.token.platform()),
+        token: device.token.reveal(),
+        environment: device.environment.map(codes::environment),
+        registered_at: device.registered_at.as_millis(),
+        verified_at: device.verified_at.as_millis(),
+        answer: device.answer.as_ref().map(AnswerRow::of),
+    };
+    encode(&document, 192)
+}
+
 pub(crate) fn decode_device(row: &DeviceColumns<'_>) -> Result<Device, StoreError> {
     let unreadable = || corrupt(KIND);
     let document: Document<'_> = decode(KIND, row.document)?;

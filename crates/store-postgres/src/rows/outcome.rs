@@ -76,6 +76,20 @@ pub(crate) fn encode_outcome(finish: &Finish) -> Vec<u8> {
     encode(&document, 160)
 }
 
+/// The document of a registration that ended elsewhere; hint and report are columns.
+pub(crate) fn encode_ended(ended: &Ended) -> Vec<u8> {
+    let document = Document {
+        user: ended.user.as_str(),
+        platform: codes::platform(ended.platform),
+        token_fingerprint: ended.token_fingerprint.as_deref(),
+        token_chars: ended.token_chars,
+        answer: ended.answer.as_ref().map(AnswerRow::of),
+        accepted_at: ended.accepted_at.as_millis(),
+        attempts: ended.attempts,
+    };
+    encode(&document, 160)
+}
+
 pub(crate) fn decode_outcome(row: &OutcomeColumns<'_>) -> Result<Ended, StoreError> {
     let unreadable = || corrupt(KIND);
     let document: Document<'_> = decode(KIND, row.document)?;

@@ -94,6 +94,12 @@ impl PostgresStore {
             stop: CancellationToken::new(),
         });
         shared.look_after_leases().await?;
+        // Whoever began to import meanwhile sees this node by now, or is seen here.
+        if let Err(fault) = schema::check_import(&db).await {
+            shared.leave().await;
+            db.close();
+            return Err(fault.into());
+        }
         shared.survey(&shared.leases.held(), Duration::ZERO).await?;
         shared.count().await?;
         shared.look_at_configuration().await?;

@@ -6,6 +6,7 @@
 mod bad_days;
 mod cluster;
 mod failover;
+mod moving;
 mod nodes;
 mod place;
 mod resealing;
