@@ -29,7 +29,7 @@ struct List<T> {
     next: Option<String>,
 }
 
-/// A query's parameters. Those that are not known are ignored; the last of a name counts.
+/// A query's parameters. Those that are not known are ignored.
 pub(crate) struct Query(Vec<(String, String)>);
 
 /// What is told of the parameters that [`Query::page`] reads.
@@ -83,14 +83,21 @@ impl Query {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
-    fn last(&self, name: &str) -> Option<&str> {
-        let given = self.0.iter().rev().find(|(known, _)| known == name);
-        given.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    /// The one value of a parameter; an empty one is none.
+    fn one(&self, name: &'static str, faults: &mut Faults) -> Option<&str> {
+        let named = self.0.iter().filter(|(known, value)| known == name && !value.is_empty());
+        let mut values = named.map(|(_, value)| value.as_str());
+        let first = values.next()?;
+        if values.any(|other| other != first) {
+            let detail = format!("{name} is given with two different values.");
+            faults.add(At::field(name), Rule::Query, detail, "one value");
+        }
+        Some(first)
     }
 
     /// Which part of the list is wanted.
     pub(crate) fn page(&self, faults: &mut Faults) -> PageRequest {
-        let limit = match self.last("limit").map(str::parse::<usize>) {
+        let limit = match self.one("limit", faults).map(str::parse::<usize>) {
             None => DEFAULT_LIMIT,
             Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
             Some(Ok(_) | Err(_)) => {
@@ -100,7 +107,10 @@ impl Query {
             }
         };
         // Some pass it on under the name that it came with.
-        let after = self.last("after").or_else(|| self.last("next"));
+        let after = match self.one("after", faults) {
+            Some(after) => Some(after),
+            None => self.one("next", faults),
+        };
         if after.is_some_and(|after| after.len() > AFTER_BYTES) {
             let detail = "after is too long.";
             faults.add(At::field("after"), Rule::Query, detail, "the next of the part before");
@@ -110,7 +120,7 @@ impl Query {
 
     /// The user that is asked about.
     pub(crate) fn user_id(&self, faults: &mut Faults) -> Option<UserId> {
-        if self.last("user_id").is_none() {
+        if !self.0.iter().any(|(name, value)| name == "user_id" && !value.is_empty()) {
             let detail = "The query parameter user_id is missing.";
             faults.add(At::field("user_id"), Rule::Required, detail, USER_ID);
         }
@@ -124,7 +134,7 @@ impl Query {
         parse: impl FnOnce(&str) -> Result<T, GuidFault>,
         faults: &mut Faults,
     ) -> Option<T> {
-        let given = parse(self.last(name)?);
+        let given = parse(self.one(name, faults)?);
         given
             .inspect_err(|_| {
                 let detail = format!("{name} is not a GUID.");
@@ -135,7 +145,7 @@ impl Query {
 
     /// The user that is asked about, if it is one only.
     pub(crate) fn user_id_if_given(&self, faults: &mut Faults) -> Option<UserId> {
-        UserId::parse(self.last("user_id")?)
+        UserId::parse(self.one("user_id", faults)?)
             .inspect_err(|fault| {
                 let detail = format!("user_id {fault}.");
                 faults.add(At::field("user_id"), Rule::UserId, detail, USER_ID);

@@ -103,7 +103,8 @@ async fn the_list_is_read_in_parts_and_by_organization_and_app() {
     assert_eq!(of_org.len(), 3, "organization, app and token");
     let of_app = listed(&server, &format!("?app_id={}", server.app)).await;
     assert_eq!(of_app.len(), 2);
-    for query in ["?org_id=x", "?app_id=1", "?limit=0"] {
+    for query in ["?org_id=x", "?app_id=1", "?limit=0", "?limit=2&limit=3", "?limit=x&limit="] {
         server.admin("GET", &format!("/audit{query}"), None).await.problem(400);
     }
+    assert_eq!(listed(&server, "?limit=2&limit=&limit=2").await.len(), 2, "the same is no other");
 }
