@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
@@ -19,6 +19,8 @@ use crate::shards::Shards;
 
 /// How often a call is repeated that the database has rolled back to let another go on.
 const TRIES: u32 = 5;
+/// How often the log is told that calls of a kind can't be made; `pushroll_store_write_failures_total` counts them all.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// One kind of call.
 pub(crate) trait Intention: Send + Sync + 'static {
@@ -70,6 +72,8 @@ struct Inner<I: Intention> {
     sharing: Sharing,
     tasks: TaskTracker,
     parts: Mutex<HashMap<i16, Part<I>>>,
+    /// When it was last told that the store can't take it.
+    warned: Mutex<Option<Instant>>,
 }
 
 struct Part<I: Intention> {
@@ -99,6 +103,7 @@ impl<I: Intention> Gatherer<I> {
             sharing,
             tasks: tasks.clone(),
             parts: Mutex::default(),
+            warned: Mutex::default(),
         }))
     }
 
@@ -265,12 +270,17 @@ impl<I: Intention> Turn<I> {
                     "a call to the store failed"
                 );
             }
+            // While the database is away every call fails, many a second.
             Kind::Connection | Kind::NotNow => {
-                tracing::warn!(
-                    call = I::NAME,
-                    reason = fault.reason,
-                    "the store can't take it now"
-                );
+                let mut warned = self.inner.warned.lock();
+                if warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+                    *warned = Some(Instant::now());
+                    tracing::warn!(
+                        call = I::NAME,
+                        reason = fault.reason,
+                        "the store can't take it now"
+                    );
+                }
             }
         }
         fault.into()
