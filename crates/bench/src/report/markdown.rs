@@ -245,15 +245,16 @@ fn long_runs(parts: &Parts, text: &mut String) {
         put!(text, "## Growth\n");
         put!(
             text,
-            "| devices | end to end/s | accept/s | accept p99 µs | status p99 µs, last hour | evenly | devices p99 µs | peak MiB | disk bytes each | ready in s |"
+            "| devices | end to end/s | just started | accept/s | accept p99 µs | status p99 µs, last hour | evenly | devices p99 µs | peak MiB | disk bytes each | ready in s |"
         );
-        put!(text, "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+        put!(text, "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         for size in &growth.sizes {
             put!(
                 text,
-                "| {} | {:.0} | {:.0} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} |",
+                "| {} | {:.0} | {:.0} | {:.0} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} |",
                 size.devices,
                 size.end_to_end_per_second,
+                size.end_to_end_at_first,
                 size.accept_closed.per_second,
                 size.accept.latencies.p99_us,
                 size.status_recent.latencies.p99_us,
