@@ -1,8 +1,8 @@
 //! Receiving a request's body: bounded in size, time and memory; and getting rid of one that nobody
 //! wants, so that the caller sees why.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -194,8 +194,14 @@ fn too_large(most: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Rule::BodyTooLarge, detail).closing()
 }
 
-/// 503: more is under way than may be.
+/// 503: more is under way than may be. Its document is written once: each refusal takes its time from what is
+/// served.
 pub(crate) fn overloaded() -> Problem {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| too_many().document());
+    too_many().written_as(DOCUMENT.clone())
+}
+
+fn too_many() -> Problem {
     let detail = "More requests are under way than this server takes at once. Try again.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, Rule::Overloaded, detail)
         .with_retry_after(Duration::from_secs(1))

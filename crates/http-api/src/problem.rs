@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
@@ -163,6 +164,8 @@ struct Parts {
     faults: Vec<Fault>,
     header: Option<(HeaderName, HeaderValue)>,
     closes: bool,
+    /// What [`Problem::document`] would write.
+    written: Option<Bytes>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -197,9 +200,7 @@ pub(crate) struct Document<'a> {
 impl Problem {
     /// A problem that is not about one field of the request.
     pub(crate) fn new(status: StatusCode, rule: Rule, detail: impl Into<Text>) -> Self {
-        let detail = detail.into();
-        let faults = Vec::new();
-        Self(Box::new(Parts { status, rule, detail, faults, header: None, closes: false }))
+        Self::made_of(status, rule, detail.into(), Vec::new())
     }
 
     /// A problem of these faults, the first of which speaks for all.
@@ -208,11 +209,23 @@ impl Problem {
             Some(first) => (first.rule, first.detail.clone()),
             None => (Rule::Internal, Text::Borrowed("The request was refused.")),
         };
-        Self(Box::new(Parts { status, rule, detail, faults, header: None, closes: false }))
+        Self::made_of(status, rule, detail, faults)
+    }
+
+    fn made_of(status: StatusCode, rule: Rule, detail: Text, faults: Vec<Fault>) -> Self {
+        let (header, closes, written) = (None, false, None);
+        Self(Box::new(Parts { status, rule, detail, faults, header, closes, written }))
+    }
+
+    /// Has been written before, as this document.
+    pub(crate) fn written_as(mut self, document: Bytes) -> Self {
+        self.0.written = Some(document);
+        self
     }
 
     /// Adds to what is told.
     pub(crate) fn with_remark(mut self, remark: &str) -> Self {
+        self.0.written = None;
         self.0.detail = format!("{} {remark}", self.0.detail).into();
         self
     }
@@ -251,24 +264,30 @@ impl Problem {
         self
     }
 
-    /// The answer.
-    pub(crate) fn into_reply(self) -> Reply {
-        let Parts { status, rule, detail, faults, header, closes } = *self.0;
+    /// The document that says it.
+    pub(crate) fn document(&self) -> Bytes {
+        let Parts { status, rule, detail, faults, .. } = &*self.0;
         let first = faults.first();
         let document = Document {
             r#type: format!("{}{}", Rule::TYPE_PREFIX, rule.name()),
             title: rule.title(),
             status: status.as_u16(),
-            detail: &detail,
+            detail,
             field: first.and_then(|fault| fault.field.as_deref()),
             index: first.and_then(|fault| fault.index),
-            rule,
+            rule: *rule,
             expected: first.and_then(|fault| fault.expected.as_deref()),
-            errors: &faults,
+            errors: faults,
         };
         // Strings and numbers only: writing them can't fail.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut reply = reply::of_type(status, reply::PROBLEM_JSON, body.into());
+        serde_json::to_vec(&document).unwrap_or_default().into()
+    }
+
+    /// The answer.
+    pub(crate) fn into_reply(self) -> Reply {
+        let body = self.0.written.clone().unwrap_or_else(|| self.document());
+        let Parts { status, header, closes, .. } = *self.0;
+        let mut reply = reply::of_type(status, reply::PROBLEM_JSON, body);
         if let Some((name, value)) = header {
             reply.headers_mut().insert(name, value);
         }

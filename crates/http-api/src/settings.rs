@@ -69,7 +69,7 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             connections: 16_384,
-            requests_in_flight: 4_096,
+            requests_in_flight: 1_024,
             header_bytes: 32 * 1024,
             header_count: 100,
             tls_handshake_timeout: Duration::from_secs(10),

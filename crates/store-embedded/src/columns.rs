@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pushroll_domain::Clock;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, BlockBasedTablePinningTier, Cache, ColumnFamily,
-    ColumnFamilyDescriptor, DB, DBCompressionType, Options, SliceTransform,
+    ColumnFamilyDescriptor, DB, DBCompactionStyle, DBCompressionType, Options, SliceTransform,
+    UniversalCompactOptions,
 };
 
 use crate::keys::USER_PREFIX;
@@ -90,6 +91,11 @@ impl Column {
         }
     }
 
+    /// Whether rows come in no order of their keys, so that each new one lies somewhere among all the others.
+    const fn is_scattered(self) -> bool {
+        matches!(self, Self::Devices | Self::History)
+    }
+
     /// Whether anybody asks for a row by its key or prefix; the others are only read along.
     const fn is_asked_by_key(self) -> bool {
         !matches!(self, Self::Queue)
@@ -146,6 +152,14 @@ const DELETION_TRIGGER: usize = 2048;
 /// Tables of a queue that gather before they are merged: most of their rows are gone by then. Fewer than
 /// those from which on the engine slows writes down (20).
 const QUEUE_TABLES: i32 = 10;
+/// Tables of scattered rows that gather before some are merged. A look-up of a new user asks the filter of
+/// each, and an old user's reads a block of those that have him.
+const SCATTERED_TABLES: i32 = 8;
+/// How much of the oldest and largest table of scattered rows all others together may come to, in percent,
+/// before everything is merged into one: what was deleted or replaced takes no more than this on the disk.
+const SCATTERED_YOUNGER_PERCENT: i32 = 100;
+/// By how much, in percent, a table may be larger than those before it together to be merged with them.
+const SCATTERED_RATIO_PERCENT: i32 = 20;
 /// The memtables of one kind of row before it is written out, as a part of all write buffers.
 const BUFFER_SHARE: usize = 4;
 
@@ -186,6 +200,16 @@ fn options(
     if column.is_queue() {
         options.set_level_zero_file_num_compaction_trigger(QUEUE_TABLES);
         options.add_compact_on_deletion_collector_factory(DELETION_WINDOW, DELETION_TRIGGER, 0.0);
+    }
+    if column.is_scattered() {
+        // Level by level, each table that is written out would be merged with rows from everywhere, some
+        // ten bytes for each of its own and level. Here tables are merged with others of their size.
+        let mut universal = UniversalCompactOptions::default();
+        universal.set_size_ratio(SCATTERED_RATIO_PERCENT);
+        universal.set_max_size_amplification_percent(SCATTERED_YOUNGER_PERCENT);
+        options.set_compaction_style(DBCompactionStyle::Universal);
+        options.set_universal_compaction_options(&universal);
+        options.set_level_zero_file_num_compaction_trigger(SCATTERED_TABLES);
     }
     if matches!(column, Column::Outcomes | Column::History | Column::Deliveries) {
         let filter = DropsEnded::new(settings.outcome_retention, Arc::clone(clock));

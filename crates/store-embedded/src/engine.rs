@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pushroll_domain::{AppId, Clock, Lane, RegistrationId, StoreError};
-use rocksdb::{Cache, DB, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBufferManager};
+use rocksdb::{
+    Cache, DB, DBRecoveryMode, Env, IteratorMode, Options, ReadOptions, WriteBufferManager,
+};
 use thiserror::Error;
 
 use crate::columns::{self, Column, Columns};
@@ -33,6 +35,12 @@ pub(crate) const ENGINE_DIR: &str = "rocksdb";
 const LOCK_FILE: &str = "pushroll.lock";
 const LOG_FILES: usize = 4;
 const LOG_FILE_BYTES: usize = 8 * 1024 * 1024;
+/// Large merges at once.
+const LARGE_MERGES: i32 = 1;
+/// What may be written in a second is handed out in portions for this many microseconds.
+const TABLE_RATE_PERIOD_US: i64 = 100_000;
+/// One portion in so many goes to merges while memory waits to be written out.
+const TABLE_RATE_FAIRNESS: i32 = 10;
 /// Written in pieces of this size, tables don't fill the page cache with dirty pages that the next
 /// sync of the log would have to wait for.
 const SYNC_EVERY_BYTES: u64 = 1024 * 1024;
@@ -241,6 +249,16 @@ pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     options.set_write_buffer_manager(&buffers);
     options.set_max_open_files(i32::try_from(settings.max_open_files).unwrap_or(i32::MAX));
     options.set_max_background_jobs(i32::try_from(settings.background_jobs).unwrap_or(i32::MAX));
+    // Merging everything of a kind of row takes minutes. Threads of their own do that, so that queues, whose tables
+    // come every few seconds, need not wait for it.
+    if let Ok(mut env) = Env::new() {
+        env.set_bottom_priority_background_threads(LARGE_MERGES);
+        options.set_env(&env);
+    }
+    // Merges would fill the disk's queue, in which commits and look-ups then wait. The engine's own tuning of the
+    // rate takes minutes to follow a burst, for which writers would have to wait.
+    let rate = i64::try_from(settings.table_bytes_per_second).unwrap_or(i64::MAX);
+    options.set_ratelimiter(rate, TABLE_RATE_PERIOD_US, TABLE_RATE_FAIRNESS);
     options.set_bytes_per_sync(SYNC_EVERY_BYTES);
     options.set_avoid_unnecessary_blocking_io(true);
     options.set_skip_stats_update_on_db_open(true);

@@ -22,6 +22,9 @@ pub struct EmbeddedSettings {
     pub max_open_files: u32,
     /// Threads that write and merge tables in the background. Default 2.
     pub background_jobs: u32,
+    /// The most bytes that are written to tables in a second, from memory or by merging; the log is not
+    /// counted. Default 128 MiB.
+    pub table_bytes_per_second: u64,
     /// The most items (registrations, finishes, …) that may wait for a commit; accepting more is
     /// refused at once, everything else waits. Default 65,536.
     pub commit_queue_items: u32,
@@ -54,6 +57,7 @@ impl EmbeddedSettings {
             wal_bytes: 256 * MIB as u64,
             max_open_files: 512,
             background_jobs: 2,
+            table_bytes_per_second: 128 * MIB as u64,
             commit_queue_items: 65_536,
             commit_max_items: 4_096,
             commit_max_bytes: 8 * MIB,

@@ -164,6 +164,7 @@ impl Settings {
             wal_bytes: store.wal_bytes,
             max_open_files: store.open_files,
             background_jobs: store.background_jobs,
+            table_bytes_per_second: store.table_bytes_per_second,
             commit_queue_items: store.commit_queue,
             outcome_retention: self.outcomes.retention,
             deliveries_logged: self.callbacks.logged_per_app,

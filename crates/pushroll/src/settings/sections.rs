@@ -82,6 +82,9 @@ section! {
         "open_files" open_files: u32 = 512, whole(16, 1_000_000);
         /// Threads that write and merge tables in the background.
         "background_jobs" background_jobs: u32 = 2, whole(1, 256);
+        /// The most bytes written to tables in a second, the log not counted. Merging tables slows down the disk for
+        /// everything else; less than twice what comes in makes callers wait.
+        "table_bytes_per_second" table_bytes_per_second: u64 = 128 * MIB, whole(MIB, 1024 * GIB);
         /// The most registrations, finishes and cleanups that wait for a commit; over it requests are
         /// answered 503.
         "commit_queue" commit_queue: u32 = 65_536, whole(100, 16_777_216);
@@ -198,7 +201,7 @@ section! {
         /// The most connections at once.
         "connections" connections: usize = 16_384, whole(1, 10_000_000);
         /// The most requests under way at once; over it a request is answered 503.
-        "in_flight_requests" in_flight_requests: usize = 4_096, whole(1, 1_000_000);
+        "in_flight_requests" in_flight_requests: usize = 1_024, whole(1, 1_000_000);
         /// From the beginning of a connection to the end of its TLS handshake.
         "tls_handshake_timeout_seconds" tls_handshake_timeout: Duration = secs(10), seconds(0.1, 3600.0);
         /// From the first byte of a request to the end of its headers.
