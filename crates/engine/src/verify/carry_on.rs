@@ -12,7 +12,7 @@ use pushroll_domain::{
     Tries,
 };
 use tokio::sync::oneshot;
-use tracing::{Instrument, debug, error, info_span};
+use tracing::{Instrument, debug, debug_span, error};
 
 use super::equal::{Lead, Leader, Place, Told};
 use super::lane::LaneState;
@@ -63,7 +63,9 @@ impl Service {
         from: CameFrom,
     ) -> impl Future<Output = ()> + Send + use<> {
         let service = self.clone();
-        let log = info_span!("registration", id = %registration.id, app = %registration.app);
+        // Only where somebody looks into it: made and entered for each registration, a span of the log costs
+        // microseconds. What is told at other levels says itself which registration it is about.
+        let log = debug_span!("registration", id = %registration.id, app = %registration.app);
         let span = self.begin_verify(&registration, from);
         // What ends anyhow does so whatever its equals do.
         let place =
@@ -186,7 +188,7 @@ impl Service {
         span: &Span,
     ) -> Next {
         let one = std::slice::from_ref(registration);
-        let standing = match self.until_stored(|| self.store.standings(one)).await {
+        let standing = match self.until_stored(registration, || self.store.standings(one)).await {
             Some(standings) => standings.into_iter().next().unwrap_or(Standing::Free),
             None => return Next::Leave,
         };
@@ -246,7 +248,8 @@ impl Service {
                     self.traced.keep(registration.id, span.context());
                     let one = vec![Arc::clone(registration)];
                     if let Err(cause) = self.store.give_back(one).await {
-                        error!(%cause, "a registration can't be given back before the next start");
+                        let (id, app) = (registration.id, registration.app);
+                        error!(%id, %app, %cause, "the registration waits for the next start: it can't be given back");
                     }
                     return;
                 }
@@ -277,7 +280,7 @@ impl Service {
             devices_per_user: self.settings.requests.devices_per_user,
         };
         let finished = self
-            .until_stored(|| self.store.finish(vec![finish.clone()]))
+            .until_stored(registration, || self.store.finish(vec![finish.clone()]))
             .await?
             .into_iter()
             .next()?;
@@ -321,7 +324,7 @@ impl Service {
     ) {
         self.meters.postponed.increment(1);
         let postpone = Postpone { registration: Arc::clone(registration), due, tries, last_answer };
-        self.until_stored(|| self.store.postpone(vec![postpone.clone()])).await;
+        self.until_stored(registration, || self.store.postpone(vec![postpone.clone()])).await;
     }
 
     /// Keeps a hint for the operator with the outcome.
@@ -335,7 +338,11 @@ impl Service {
 
     /// Asks the store until it can; `None` when the process stops before, and the store has everything
     /// that the next start needs.
-    async fn until_stored<T, F>(&self, mut ask: impl FnMut() -> F) -> Option<T>
+    async fn until_stored<T, F>(
+        &self,
+        registration: &Registration,
+        mut ask: impl FnMut() -> F,
+    ) -> Option<T>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -345,7 +352,8 @@ impl Service {
                 Err(StoreError::Unavailable { retry_after, .. }) => retry_after,
                 Err(StoreError::Closed) => return None,
                 Err(cause @ StoreError::Corrupt(_)) => {
-                    error!(%cause, "the store can't carry a registration on");
+                    let (id, app) = (registration.id, registration.app);
+                    error!(%id, %app, %cause, "the store can't carry a registration on");
                     return None;
                 }
             };
