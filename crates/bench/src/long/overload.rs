@@ -13,6 +13,7 @@ use crate::measure::accept::after;
 use crate::measure::{How, Stage};
 use crate::report::cores;
 use crate::requests::{Numbers, Register, Wishes};
+use crate::servers::bare::{self, Framework};
 
 /// How it is overloaded.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,7 +25,7 @@ pub struct Options {
     #[arg(long, default_value_t = 2.0)]
     pub times: f64,
     /// Connections over which it is offered
-    #[arg(long, default_value_t = 6_000)]
+    #[arg(long, default_value_t = 2_000)]
     pub overload_connections: usize,
 }
 
@@ -51,10 +52,25 @@ pub struct Overload {
     pub resident_before: u64,
     /// The most memory.
     pub peak: u64,
+    /// CPU time of an answer of bare hyper over as many connections at the same rate, in microseconds.
+    #[serde(default)]
+    pub bare_answer_micros: f64,
+}
+
+impl Overload {
+    /// The part of the capacity that would be accepted if an acceptance took what it takes at capacity, and a
+    /// refusal what an answer of bare hyper takes: the two fill the server's core.
+    fn ceiling(&self) -> f64 {
+        let bare = self.bare_answer_micros / 1e6;
+        let (left, each) = (1.0 - self.offered * bare, 1.0 - self.capacity * bare);
+        if left > 0.0 && each > 0.0 { left / each } else { 0.0 }
+    }
 }
 
 const SERVER_CORE: usize = 0;
 const OTHER_CORE: usize = 1;
+/// How long bare hyper is loaded.
+const BARE: Duration = Duration::from_secs(5);
 /// How long a caller without a free connection waits before he gives up.
 const GIVES_UP: Duration = Duration::from_millis(500);
 
@@ -83,6 +99,9 @@ pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
         ..plan
     };
     let (figures, _) = load::run(plan, register(after(&left))).await?;
+    let peak = server.process.usage()?.peak;
+    server.process.stop().await?;
+    let bare_answer_micros = bare_answer(plan, register(0)).await?;
     let each = |count: u64| count as f64 / figures.took.as_secs_f64();
     let Figures { refused, unsent, failed, .. } = figures;
     Ok(Overload {
@@ -95,8 +114,19 @@ pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
         accepted_latencies: figures.latencies.quantiles(),
         refused_latencies: figures.refused_latencies.quantiles(),
         resident_before,
-        peak: server.process.usage()?.peak,
+        peak,
+        bare_answer_micros,
     })
+}
+
+/// What bare hyper takes for an answer under the same load, on the server's core.
+async fn bare_answer(plan: Plan, register: Vec<Register>) -> anyhow::Result<f64> {
+    let bare = bare::start(Framework::Hyper, Some(SERVER_CORE)).await?;
+    let before = bare.usage()?;
+    let plan = Plan { port: bare.port, span: BARE, ..plan };
+    let (figures, _) = load::run(plan, register).await?;
+    let used = bare.usage()?.since(&before);
+    Ok(used.cpu_seconds * 1e6 / figures.accepted.max(1) as f64)
 }
 
 impl fmt::Display for Overload {
@@ -115,6 +145,13 @@ impl fmt::Display for Overload {
             "- accepted within p50 {} µs, p99 {} µs, p99.9 {} µs",
             good.p50_us, good.p99_us, good.p999_us
         )?;
+        writeln!(
+            f,
+            "- an answer of bare hyper over as many connections takes {:.1} µs of CPU: if a refusal took no more, \
+             {:.0}% of the capacity would be accepted",
+            self.bare_answer_micros,
+            self.ceiling() * 100.0
+        )?;
         writeln!(f, "- refused within p50 {} µs, p99 {} µs", bad.p50_us, bad.p99_us)?;
         write!(
             f,
@@ -122,5 +159,34 @@ impl fmt::Display for Overload {
             mib(self.resident_before),
             mib(self.peak)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overload(bare_answer_micros: f64) -> Overload {
+        Overload {
+            capacity: 10_000.0,
+            offered: 20_000.0,
+            goodput: 8_000.0,
+            refused: 12_000.0,
+            unsent: 0.0,
+            failed: 0,
+            accepted_latencies: Quantiles::default(),
+            refused_latencies: Quantiles::default(),
+            resident_before: 0,
+            peak: 0,
+            bare_answer_micros,
+        }
+    }
+
+    #[test]
+    fn what_refusals_cost_is_taken_from_what_can_be_accepted() {
+        assert!((overload(0.0).ceiling() - 1.0).abs() < 1e-9, "they cost nothing");
+        // 7,500 of 100 µs and 12,500 of 20 µs fill a second.
+        assert!((overload(20.0).ceiling() - 0.75).abs() < 1e-9);
+        assert!(overload(50.0).ceiling().abs() < 1e-9, "answering alone fills it");
     }
 }

@@ -44,7 +44,8 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(1800);
 
 /// Measures with so many registrations in each request.
 pub async fn measure(stage: &Stage, batch: usize, drain: bool) -> anyhow::Result<Accepting> {
-    let (hyper, axum) = (bare::start(Framework::Hyper).await?, bare::start(Framework::Axum).await?);
+    let (hyper, axum) =
+        (bare::start(Framework::Hyper, None).await?, bare::start(Framework::Axum, None).await?);
     let setup = stage.server("accept")?;
     let paused = setup.clone().paused();
     let server = paused.start(&stage.providers).await?;

@@ -34,14 +34,14 @@ pub struct Options {
     port: u16,
 }
 
-/// Starts one as a process of its own.
-pub async fn start(framework: Framework) -> anyhow::Result<Process> {
+/// Starts one as a process of its own, on one core if there is one given.
+pub async fn start(framework: Framework, core: Option<usize>) -> anyhow::Result<Process> {
     let port = free_port()?;
     let framework = match framework {
         Framework::Hyper => "hyper",
         Framework::Axum => "axum",
     };
-    start_own(&["bare", "--framework", framework, "--port", &port.to_string()], port, None).await
+    start_own(&["bare", "--framework", framework, "--port", &port.to_string()], port, core).await
 }
 
 #[derive(Deserialize)]
