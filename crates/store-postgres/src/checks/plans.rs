@@ -131,7 +131,7 @@ impl Explained {
                 }
             }
         });
-        client.batch_execute(&db::set_up(settings)).await.unwrap();
+        client.batch_execute(&db::set_up(settings, db::Access::Writes)).await.unwrap();
         client
             .batch_execute(
                 "load 'auto_explain';
