@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -110,7 +111,7 @@ impl Bare {
             set jit = off; set plan_cache_mode = force_generic_plan";
         client.batch_execute(as_the_store).await.expect("settings");
         let accept = "select pushroll.accept_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        let finish = "select pushroll.finish_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        let finish = "select pushroll.finish_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         let accept = client.prepare(accept).await.expect("a statement");
         let finish = client.prepare(finish).await.expect("a statement");
         let shift = 12 - shards.trailing_zeros();
@@ -137,7 +138,9 @@ impl Bare {
         let (limits, tracked) = (vec![100_i32; size], vec![true; size]);
         let (devices, outcomes) = (bytes(130), bytes(60));
         let (no_host, no_callback) = (vec![None::<i64>; size], vec![None::<Vec<u8>>; size]);
-        let finish: [&(dyn ToSql + Sync); 14] = [
+        let (rounds, last_round) = (vec![1_i32; size], 1_i32);
+        let locks: Vec<i16> = BTreeSet::from_iter(shards.iter().copied()).into_iter().collect();
+        let finish: [&(dyn ToSql + Sync); 17] = [
             &shards,
             &ids,
             &apps,
@@ -152,6 +155,9 @@ impl Bare {
             &outcomes,
             &no_host,
             &no_callback,
+            &rounds,
+            &last_round,
+            &locks,
         ];
         self.client.query(&self.finish, &finish).await.expect("an answer");
     }

@@ -18,7 +18,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::db::set_up;
+use crate::db::{Access, set_up};
 use crate::faults::{Fault, Kind};
 use crate::settings::PostgresSettings;
 
@@ -54,12 +54,12 @@ struct Target {
 }
 
 impl Connector {
-    pub(crate) fn new(settings: &PostgresSettings, tls: MakeRustlsConnect) -> Self {
+    pub(crate) fn new(settings: &PostgresSettings, access: Access, tls: MakeRustlsConnect) -> Self {
         Self(Arc::new(Inner {
             driver: settings.driver(),
             tls,
             patience: settings.connect_timeout,
-            set_up: set_up(settings),
+            set_up: set_up(settings, access),
             last_good: Mutex::default(),
         }))
     }
@@ -274,7 +274,7 @@ mod tests {
 
     fn connector(url: &str) -> Connector {
         let settings = PostgresSettings::new(url.parse().unwrap());
-        Connector::new(&settings, crate::tls::connector(&settings.tls).unwrap())
+        Connector::new(&settings, Access::Reads, crate::tls::connector(&settings.tls).unwrap())
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Row, Transaction};
 use crate::connect::{Connector, Listening};
 use crate::faults::{Fault, Kind};
 use crate::settings::PostgresSettings;
+use crate::standstill::{MAY_WRITE, ONLY_READS};
 use crate::tls;
 
 /// How much longer than the server we wait for a statement that it ought to have ended.
@@ -23,18 +24,28 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 /// An argument of a statement.
 pub(crate) type Argument<'a> = &'a (dyn ToSql + Sync);
 
+/// What connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// They may write: from the first on the database no longer stands still.
+    Writes,
+    /// They may not.
+    Reads,
+}
+
 /// The connections of this process.
 pub(crate) struct Db {
     pool: Pool<Connector>,
     pub(crate) settings: PostgresSettings,
+    access: Access,
     connector: Connector,
     closed: AtomicBool,
 }
 
 impl Db {
     /// Makes no connection yet.
-    pub(crate) fn new(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connector = Connector::new(&settings, tls::connector(&settings.tls)?);
+    pub(crate) fn new(settings: PostgresSettings, access: Access) -> Result<Self, StoreError> {
+        let connector = Connector::new(&settings, access, tls::connector(&settings.tls)?);
         // How long each address may take is the connector's business.
         let pool = Pool::builder(connector.clone())
             .max_size(usize::try_from(settings.connections).unwrap_or(usize::MAX).max(2))
@@ -42,7 +53,7 @@ impl Db {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| Fault::new(Kind::NotNow, cause.to_string()))?;
-        Ok(Self { pool, settings, connector, closed: AtomicBool::new(false) })
+        Ok(Self { pool, settings, access, connector, closed: AtomicBool::new(false) })
     }
 
     /// Whether the store is open.
@@ -121,6 +132,11 @@ impl Db {
         let _ = timeout(GRACE, token.cancel_query(self.connector.tls())).await;
     }
 
+    /// What a connection of its own is to be told first, if it does more than listen.
+    pub(crate) fn set_up(&self) -> String {
+        set_up(&self.settings, self.access)
+    }
+
     /// A connection of its own, for listening.
     pub(crate) async fn listener(&self) -> Result<(Client, Listening), Fault> {
         self.connector.connect("").await
@@ -133,10 +149,14 @@ impl Db {
 /// Plans are made once for each connection: making them anew for each call was three quarters of what the end of a
 /// single registration cost the database, since arrays of known length seem to promise better ones. Not so on Citus,
 /// which finds the worker of a shard when it plans, and needs the shard for it.
-pub(crate) fn set_up(settings: &PostgresSettings) -> String {
+pub(crate) fn set_up(settings: &PostgresSettings, access: Access) -> String {
     let statement_ms = settings.statement_timeout.as_millis();
     let lock_ms = statement_ms / 2;
     let idle_ms = IDLE_IN_TRANSACTION.as_millis();
+    let standstill = match access {
+        Access::Writes => MAY_WRITE,
+        Access::Reads => ONLY_READS,
+    };
     format!(
         "set statement_timeout = {statement_ms};
          set lock_timeout = {lock_ms};
@@ -148,6 +168,7 @@ pub(crate) fn set_up(settings: &PostgresSettings) -> String {
          select set_config('plan_cache_mode', 'force_generic_plan', false)
            where not exists (select from pg_extension where extname = 'citus');
          select set_config('synchronous_commit', 'on', false)
-           where current_setting('synchronous_commit') = 'off'"
+           where current_setting('synchronous_commit') = 'off';
+         {standstill}"
     )
 }

@@ -30,9 +30,10 @@ enum Shape {
 
 /// All functions; those over several shards only where the tables are not distributed.
 pub(crate) fn all(distributed: bool) -> Vec<Function> {
-    let mut all: Vec<_> = texts().map(|text| render(text, Shape::OneShard)).collect();
+    let of_one = texts().filter(|text| !is_of_several(text));
+    let mut all: Vec<_> = of_one.map(|text| render(text, Shape::OneShard)).collect();
     if !distributed {
-        let of_several = texts().filter(|text| text.contains("$ALL$"));
+        let of_several = texts().filter(|text| is_of_several(text) || text.contains("$ALL$"));
         all.extend(of_several.map(|text| render(text, Shape::Several)));
     }
     all
@@ -50,8 +51,13 @@ fn texts() -> impl Iterator<Item = &'static str> {
         .filter_map(|part| part.find("create or replace function ").map(|begin| &part[begin..]))
 }
 
+/// Whether a text is written for rows of several shards alone.
+fn is_of_several(text: &str) -> bool {
+    text.split('(').next().is_some_and(|head| head.ends_with("_all"))
+}
+
 fn render(text: &str, shape: Shape) -> Function {
-    let (all, argument, shard, shards, column, any, lock) = match shape {
+    let (all, argument, shard, shards, column, any, is_shard, lock) = match shape {
         Shape::OneShard => (
             "",
             "the_shard smallint",
@@ -59,6 +65,7 @@ fn render(text: &str, shape: Shape) -> Function {
             "",
             "",
             "the_shard",
+            "= the_shard",
             format!("perform pg_advisory_xact_lock({LOCK}, the_shard)"),
         ),
         Shape::Several => (
@@ -68,6 +75,7 @@ fn render(text: &str, shape: Shape) -> Function {
             "shards, ",
             "shard, ",
             "any (shards)",
+            "= any (array[r.shard])",
             format!(
                 "perform pg_advisory_xact_lock({LOCK}, s.shard)
                  from (select distinct u.shard from unnest(shards) as u(shard) order by 1) s"
@@ -81,7 +89,9 @@ fn render(text: &str, shape: Shape) -> Function {
         .replace("$SHARDS$", shards)
         .replace("$SHARD$", shard)
         .replace("$COLUMN$", column)
+        .replace("$IS_SHARD$", is_shard)
         .replace("$LOCK$", &lock)
+        .replace("$KEY$", LOCK)
         .replace("$SETTINGS$", SETTINGS);
     let head = sql.split_once("pushroll.").map_or("", |(_, head)| head);
     let (name, rest) = head.split_once('(').unwrap_or((head, ""));

@@ -13,7 +13,9 @@ use crate::upkeep::Upkeep;
 const SERVER: &str = "select current_setting('server_version'),
       current_setting('server_version_num')::integer,
       (extract(epoch from clock_timestamp()) * 1000)::bigint,
-      current_setting('transaction_read_only') = 'on',
+      pg_is_in_recovery() or (
+        select s.reset_val = 'on' from pg_settings s where s.name = 'default_transaction_read_only'
+      ),
       current_setting('max_connections')::integer,
       current_setting('superuser_reserved_connections')::integer,
       (select count(*)::integer from pg_stat_activity where backend_type = 'client backend'),

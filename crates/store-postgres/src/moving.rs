@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::db::{Db, set_up};
+use crate::db::Db;
 use crate::faults::Fault;
 use crate::rows::{self, codes};
 use crate::settings::PostgresSettings;
@@ -85,7 +85,7 @@ impl Session {
             let _ = connection.await;
         });
         let session = Self { client, driver };
-        session.client.batch_execute(&set_up(&db.settings)).await?;
+        session.client.batch_execute(&db.set_up()).await?;
         // Between two statements whoever reads what comes out may take his time.
         session.client.batch_execute("set idle_in_transaction_session_timeout = 0").await?;
         Ok(session)

@@ -6,12 +6,13 @@ use thiserror::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
-use crate::db::Db;
+use crate::db::{Access, Db};
 use crate::faults::Fault;
 use crate::functions;
 use crate::moving;
 use crate::settings::PostgresSettings;
 use crate::shards::{MOST_SHARDS, Shards};
+use crate::standstill::MAY_WRITE;
 
 embed_migrations!("src/migrations");
 
@@ -127,7 +128,7 @@ pub async fn migrate(
         statement_timeout: std::time::Duration::from_secs(3600),
         ..settings.clone()
     };
-    let db = Db::new(patient)?;
+    let db = Db::new(patient, Access::Writes)?;
     let (mut client, connection) = db.listener().await?;
     let driver = tokio::spawn(connection);
     let migrated = migrate_on(&mut client, migration).await;
@@ -140,6 +141,7 @@ pub async fn migrate(
 
 async fn migrate_on(client: &mut Client, migration: Migration) -> Result<Migrated, SchemaError> {
     client.batch_execute(MIGRATING).await?;
+    client.batch_execute(MAY_WRITE).await?;
     client.batch_execute("create schema if not exists pushroll").await?;
     let newest = newest_known();
     match applied(client).await? {

@@ -59,7 +59,7 @@ statements! {
         "select pushroll.accept$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     postpone: Scope::OneShard, "select pushroll.postpone$ALL$($1, $2, $3, $4, $5)";
     finish: Scope::OneShard,
-        "select pushroll.finish$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        "select pushroll.finish$ALL$($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14$ROUNDS$)";
     clean_up: Scope::OneShard, "select pushroll.clean_up$ALL$($1, $2, $3, $4)";
     begin_deliveries: Scope::OneShard,
         "select pushroll.begin_deliveries$ALL$($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -91,7 +91,7 @@ statements! {
          from unnest($SHARDS$$2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]) with ordinality
            as r($COLUMN$id, app, user_key, token_key, n)
          left join pushroll.device d
-           on d.shard = $SHARD$ and d.app = r.app and d.user_key = r.user_key
+           on d.shard $IS_SHARD$ and d.app = r.app and d.user_key = r.user_key
              and d.token_key = r.token_key
          left join lateral (
            select p.id, p.given_due, p.due
@@ -105,7 +105,7 @@ statements! {
     statuses: Scope::OneShard,
         "select o.id, o.ended_at, o.code
          from unnest($SHARDS$$2::uuid[]) as r($COLUMN$id)
-         join pushroll.outcome o on o.shard = $SHARD$ and o.id = r.id
+         join pushroll.outcome o on o.shard $IS_SHARD$ and o.id = r.id
          where o.app = $3 and o.tracked";
     lanes: Scope::OneShard,
         "select r.shard, l.app, l.platform, (extract(epoch from l.due - now()) * 1000)::bigint
@@ -149,7 +149,7 @@ statements! {
            where c.id not in (select unnest($7::uuid[]))
            order by c.due, c.id limit $8
          ) t
-         join pushroll.pending p on p.shard = $SHARD$ and p.id = t.id
+         join pushroll.pending p on p.shard $IS_SHARD$ and p.id = t.id
          order by t.due, t.id";
     callbacks: Scope::OneShard,
         "select r.shard, h.host, c.ended_at, c.id, c.app, c.code
@@ -298,20 +298,31 @@ statements! {
 
 impl Statement {
     fn new(name: &'static str, scope: Scope, text: &str) -> Self {
-        let render = |all, shard, shards, shards_or_one, column, each| {
+        let render = |all, shard, shards, shards_or_one, column, each, is_shard, rounds| {
             text.replace("$ALL$", all)
                 .replace("$SHARDS_OR_ONE$", shards_or_one)
                 .replace("$EACH_SHARD$", each)
                 .replace("$SHARDS$", shards)
                 .replace("$SHARD$", shard)
                 .replace("$COLUMN$", column)
+                .replace("$IS_SHARD$", is_shard)
+                .replace("$ROUNDS$", rounds)
         };
         let one = "array[$1::smallint], ";
         let several = "$1::smallint[], ";
         Self {
             name,
             scope,
-            one: render("", "$1", "", one, "", "unnest(array[$1::smallint]) as r(shard)"),
+            one: render(
+                "",
+                "$1",
+                "",
+                one,
+                "",
+                "unnest(array[$1::smallint]) as r(shard)",
+                "= $1",
+                "",
+            ),
             several: render(
                 "_all",
                 "r.shard",
@@ -319,6 +330,9 @@ impl Statement {
                 several,
                 "shard, ",
                 "unnest($1::smallint[]) as r(shard)",
+                // As in the functions.
+                "= any (array[r.shard])",
+                ", $15, $16, $17",
             ),
         }
     }

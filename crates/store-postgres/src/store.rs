@@ -1,6 +1,7 @@
 //! The store as the engine sees it.
 
 mod open;
+mod room;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use pushroll_domain::{
     RegistrationView, SealingKeys, Standing, Status, Store, StoreError, Timestamp, TokenId,
     TokenRecord, UserId,
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config;
@@ -105,41 +106,6 @@ impl PostgresStore {
         self.shared.stop.cancel();
         self.room.close();
         self.shared.db.close();
-    }
-
-    /// Room for so many items, when there is some.
-    async fn room(&self, items: usize) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
-        self.shared.db.check_open()?;
-        let room = Arc::clone(&self.room).acquire_many_owned(self.weight(items)).await;
-        self.show_queue();
-        room.map(Some).map_err(|_| StoreError::Closed)
-    }
-
-    /// Room for so many items, if there is some at once.
-    fn room_now(&self, items: usize) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
-        self.shared.db.check_open()?;
-        let room = match Arc::clone(&self.room).try_acquire_many_owned(self.weight(items)) {
-            Ok(room) => Ok(Some(room)),
-            Err(TryAcquireError::NoPermits) => {
-                metrics::counter!("pushroll_store_refused_total").increment(1);
-                Err(unavailable("too much is waiting to be committed"))
-            }
-            Err(TryAcquireError::Closed) => Err(StoreError::Closed),
-        };
-        self.show_queue();
-        room
-    }
-
-    /// The room that an intention takes: at most all that there is.
-    fn weight(&self, items: usize) -> u32 {
-        let most = self.shared.db.settings.commit_queue_items.max(1);
-        u32::try_from(items).unwrap_or(u32::MAX).clamp(1, most)
-    }
-
-    fn show_queue(&self) {
-        let room = u64::from(self.shared.db.settings.commit_queue_items);
-        let waiting = room.saturating_sub(self.room.available_permits() as u64);
-        metrics::gauge!("pushroll_store_commit_queue_items").set(waiting as f64);
     }
 }
 

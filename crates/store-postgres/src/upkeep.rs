@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::config;
-use crate::db::Db;
+use crate::db::{Access, Db};
 use crate::faults::Fault;
 use crate::keys;
 use crate::rows;
@@ -46,7 +46,19 @@ impl Upkeep {
     /// # Errors
     /// When the database can't be reached, or its schema is not the one that is needed.
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
-        let db = Db::new(settings)?;
+        Self::with(settings, Access::Writes).await
+    }
+
+    /// Connects for looking alone, and checks the schema. The database refuses what would write.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or its schema is not the one that is needed.
+    pub async fn open_to_look(settings: PostgresSettings) -> Result<Self, OpenError> {
+        Self::with(settings, Access::Reads).await
+    }
+
+    async fn with(settings: PostgresSettings, access: Access) -> Result<Self, OpenError> {
+        let db = Db::new(settings, access)?;
         let shards = schema::check(&db).await?;
         Ok(Self { db, statements: Statements::new(), shards })
     }

@@ -29,7 +29,8 @@ const STANDARD: &str = "-";
 /// as you keep the data. It is NDJSON, and ends with counts and digests.
 ///
 /// Stop the servers first: what they answer afterwards is not in the export. FILE is there when it is whole; before that
-/// it is FILE.part. To compress it, have it written to standard output: pushroll export - | zstd > FILE.
+/// it is FILE.part. Interrupted, it goes on with --resume as long as no server and no other command that may write was started
+/// since. To compress it, have it written to standard output: pushroll export - | zstd > FILE.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// The file to make, or - for standard output.
@@ -38,10 +39,11 @@ pub struct ExportArgs {
     /// The settings file of the server [default: pushroll.toml in the working directory, if it is there].
     #[arg(long, short, value_name = "FILE", env = "PUSHROLL_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// Go on with FILE.part (of a data directory that has not changed since).
+    /// Go on with FILE.part. Nothing may have changed since: on PostgreSQL, nobody may have been at the database who
+    /// could change anything, and not with --live.
     #[arg(long, conflicts_with = "digest_only")]
     resume: bool,
-    /// Export a PostgreSQL database while servers work on it, as it is at this moment.
+    /// Export a PostgreSQL database while servers work on it, as it is at this moment. It can't be resumed.
     #[arg(long)]
     live: bool,
     /// Replace the file if it is there.

@@ -110,6 +110,11 @@ pub async fn export(
                     (Writer::resume(out, sofar), header, Some((kind, place)))
                 }
                 None => {
+                    if let Some(why) = source.why_no_state() {
+                        watcher.says(&format!(
+                            "This export can't be resumed if it is broken off: {why}."
+                        ));
+                    }
                     let mut options = OpenOptions::new();
                     options.write(true).create(true).truncate(true).mode(0o600);
                     let file = options.open(&draft).map_err(failed)?;
@@ -241,14 +246,17 @@ fn begun(source: &Source, draft: &Path, watcher: &dyn Watcher) -> Result<Begun, 
     let mut reader = Reader::begin(input).map_err(|fault| cant(fault.to_string()))?;
     let header = reader.header().clone();
     match (header.state, source.state()) {
+        _ if header.source != source.kind() => {
+            return Err(cant("it is of another store".to_owned()));
+        }
         (Some(then), Some(now)) if then == now => {}
-        (Some(_), Some(_)) => return Err(cant("the store has changed since".to_owned())),
-        (_, None) => {
-            let why = "an export from PostgreSQL is of one moment of the database, which is over when the \
-                       export is broken off";
+        (Some(_), Some(_)) => return Err(cant(source.changed().to_owned())),
+        (_, None) => return Err(cant(source.why_no_state().unwrap_or_default())),
+        (None, Some(_)) => {
+            let why = "it is of one moment of the database, in which somebody could write (--live), and which was \
+                       over when it was broken off";
             return Err(cant(why.to_owned()));
         }
-        (None, Some(_)) => return Err(cant("it is of another store".to_owned())),
     }
     let mut last = None;
     loop {

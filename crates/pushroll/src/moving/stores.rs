@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pushroll_domain::{Clock, MoveIn, MoveOut, StoreError};
 use pushroll_store_embedded::{EmbeddedMover, EmbeddedStore, OpenError};
-use pushroll_store_postgres::{MoveError, PostgresExport, PostgresImport};
+use pushroll_store_postgres::{MoveError, PostgresExport, PostgresImport, Standstill};
 use thiserror::Error;
 
 use crate::machine::SystemClock;
@@ -132,7 +132,35 @@ impl Source {
     pub fn state(&self) -> Option<u64> {
         match self {
             Self::Embedded(mover) => Some(mover.state()),
-            Self::Postgres(_) => None,
+            Self::Postgres(export) => match export.standstill() {
+                Standstill::Named(name) => Some(*name),
+                Standstill::Live
+                | Standstill::Spread
+                | Standstill::Open(_)
+                | Standstill::Unknown(_) => None,
+            },
+        }
+    }
+
+    /// Why an export of it can't go on once it was broken off, if it can't.
+    #[must_use]
+    pub fn why_no_state(&self) -> Option<String> {
+        match self {
+            Self::Postgres(export) if self.state().is_none() => {
+                Some(export.standstill().to_string())
+            }
+            Self::Embedded(_) | Self::Postgres(_) => None,
+        }
+    }
+
+    /// What has happened if [`Source::state`] is another.
+    #[must_use]
+    pub const fn changed(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "the store has changed since",
+            Self::Postgres(_) => {
+                "a server, or a command that may write, has been at the database since, so it may have changed"
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! Ending registrations: device, outcome and callback in one step.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use pushroll_domain::{Ending, FailureReason, Finish, Finished, Outcome};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{call, column};
-use crate::db::Db;
+use crate::db::{Argument, Db};
 use crate::faults::{Fault, Kind};
 use crate::gather::{Intention, Target};
 use crate::keys;
@@ -100,28 +102,30 @@ impl Intention for FinishCall {
         target: Target,
         rows: &[&FinishRow],
     ) -> Result<Vec<Finished>, Fault> {
-        let answered = call(
-            db,
-            &self.0.finish,
-            target,
-            column(rows, |r| r.shard),
-            &[
-                &column(rows, |r| r.id),
-                &column(rows, |r| r.app),
-                &column(rows, |r| r.user),
-                &column(rows, |r| r.token),
-                &column(rows, |r| r.ending),
-                &column(rows, |r| r.accepted_at),
-                &column(rows, |r| r.device_limit),
-                &column(rows, |r| r.device.as_deref()),
-                &column(rows, |r| r.ended_at),
-                &column(rows, |r| r.tracked),
-                &column(rows, |r| r.outcome.as_deref()),
-                &column(rows, |r| r.host),
-                &column(rows, |r| r.callback.as_deref()),
-            ],
-        )
-        .await?;
+        let columns: [Box<dyn ToSql + Sync + Send + '_>; 13] = [
+            Box::new(column(rows, |r| r.id)),
+            Box::new(column(rows, |r| r.app)),
+            Box::new(column(rows, |r| r.user)),
+            Box::new(column(rows, |r| r.token)),
+            Box::new(column(rows, |r| r.ending)),
+            Box::new(column(rows, |r| r.accepted_at)),
+            Box::new(column(rows, |r| r.device_limit)),
+            Box::new(column(rows, |r| r.device.as_deref())),
+            Box::new(column(rows, |r| r.ended_at)),
+            Box::new(column(rows, |r| r.tracked)),
+            Box::new(column(rows, |r| r.outcome.as_deref())),
+            Box::new(column(rows, |r| r.host)),
+            Box::new(column(rows, |r| r.callback.as_deref())),
+        ];
+        let (rounds, last_round) = rounds(rows);
+        let shards = column(rows, |r| r.shard);
+        let locks: Vec<i16> = BTreeSet::from_iter(shards.iter().copied()).into_iter().collect();
+        let mut arrays: Vec<Argument<'_>> =
+            columns.iter().map(|array| &**array as Argument<'_>).collect();
+        if target == Target::Several {
+            arrays.extend([&rounds as Argument<'_>, &last_round, &locks]);
+        }
+        let answered = call(db, &self.0.finish, target, shards, &arrays).await?;
         let answers: Vec<i16> = match answered.first() {
             Some(row) => row.try_get(0)?,
             None => Vec::new(),
@@ -130,6 +134,19 @@ impl Intention for FinishCall {
         finished
             .ok_or_else(|| Fault::new(Kind::NotNow, "the database answered with an unknown end"))
     }
+}
+
+/// In which round each is ended, and the last one: of one user no more than one in a round, in their order.
+fn rounds(rows: &[&FinishRow]) -> (Vec<i32>, i32) {
+    let mut of_user: HashMap<Uuid, i32> = HashMap::with_capacity(rows.len());
+    let rounds = rows.iter().map(|row| {
+        let round = of_user.entry(row.user).or_default();
+        *round += 1;
+        *round
+    });
+    let rounds: Vec<i32> = rounds.collect();
+    let last = rounds.iter().copied().max().unwrap_or(0);
+    (rounds, last)
 }
 
 fn finished(code: i16) -> Option<Finished> {

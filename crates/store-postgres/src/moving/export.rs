@@ -16,13 +16,14 @@ use uuid::Uuid;
 use super::{MoveError, Session, get, patient, serving};
 use crate::audit;
 use crate::config;
-use crate::db::{Argument, Db};
+use crate::db::{Access, Argument, Db};
 use crate::faults::Fault;
 use crate::keys;
 use crate::rows::{self, CallbackColumns, DeviceColumns, OutcomeColumns, PendingColumns, codes};
 use crate::schema;
 use crate::settings::PostgresSettings;
 use crate::shards::Shards;
+use crate::standstill::{self, Standstill};
 use crate::statements::Statements;
 use crate::store::OpenError;
 
@@ -48,6 +49,7 @@ const LATEST_MICROS: i64 = 10_000_000_000_000_000;
 pub struct PostgresExport {
     session: Session,
     shards: Shards,
+    standstill: Standstill,
     statements: Statements,
     prepared: Mutex<HashMap<String, tokio_postgres::Statement>>,
     /// The log of the app that is read just now: it is put together from all shards.
@@ -82,13 +84,25 @@ impl PostgresExport {
     /// # Errors
     /// When it can't be reached, has another schema, is half imported, or servers work on it and must not.
     pub async fn open(settings: PostgresSettings, live: bool) -> Result<Self, MoveError> {
-        let db = Db::new(patient(settings))?;
+        let db = Db::new(patient(settings), Access::Reads)?;
         let shards = schema::check(&db).await.map_err(OpenError::from)?;
-        let export = Self::of(&db, shards).await?;
-        let names = serving(&db, &export.statements).await?;
-        if !names.is_empty() && !live {
-            return Err(MoveError::Serving { names });
-        }
+        let statements = Statements::new();
+        let nobody_serves = async || match serving(&db, &statements).await? {
+            names if names.is_empty() || live => Ok(()),
+            names => Err(MoveError::Serving { names }),
+        };
+        nobody_serves().await?;
+        let session = Session::open(&db).await?;
+        let standstill = if live {
+            Some(Standstill::Live)
+        } else if shards.distributed {
+            Some(Standstill::Spread)
+        } else {
+            standstill::begin(&session.client).await?
+        };
+        let export = Self::at_this_moment(session, shards, standstill).await?;
+        // Whoever has come meanwhile may have written before this moment, and goes on after it.
+        nobody_serves().await?;
         if live && shards.distributed {
             return Err(MoveError::NoSnapshot);
         }
@@ -98,15 +112,33 @@ impl PostgresExport {
 
     /// A moment of this database, whatever state it is in.
     pub(super) async fn of(db: &Db, shards: Shards) -> Result<Self, Fault> {
-        let session = Session::open(db).await?;
+        Self::at_this_moment(Session::open(db).await?, shards, Some(Standstill::Live)).await
+    }
+
+    async fn at_this_moment(
+        session: Session,
+        shards: Shards,
+        unnamed: Option<Standstill>,
+    ) -> Result<Self, Fault> {
         session.client.batch_execute(BEGIN).await?;
+        let standstill = match unnamed {
+            Some(unnamed) => unnamed,
+            None => standstill::of_transaction(&session.client).await?,
+        };
         Ok(Self {
             session,
             shards,
+            standstill,
             statements: Statements::new(),
             prepared: Mutex::default(),
             log: Mutex::default(),
         })
+    }
+
+    /// Whether an export that is broken off can go on later: only while nobody can write.
+    #[must_use]
+    pub fn standstill(&self) -> &Standstill {
+        &self.standstill
     }
 
     /// The fingerprint of the key under which secrets are sealed, if it was ever set.

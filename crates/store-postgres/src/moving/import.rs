@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{MoveError, PostgresExport, Session, millis, patient, progress, serving};
 use crate::audit;
-use crate::db::{Argument, Db};
+use crate::db::{Access, Argument, Db};
 use crate::faults::{Fault, unavailable};
 use crate::gather::Target;
 use crate::intentions::call;
@@ -73,7 +73,7 @@ impl PostgresImport {
     /// # Errors
     /// When it can't be reached, has another schema, or somebody else works on it.
     pub async fn open(settings: PostgresSettings) -> Result<Self, MoveError> {
-        let db = Db::new(patient(settings))?;
+        let db = Db::new(patient(settings), Access::Writes)?;
         let shards = schema::installed(&db).await.map_err(OpenError::from)?;
         let session = Session::open(&db).await?;
         if !session.client.query_one(IMPORTING, &[]).await?.try_get::<_, bool>(0)? {

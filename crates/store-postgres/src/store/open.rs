@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::db::Db;
+use crate::db::{Access, Db};
 use crate::faults::Fault;
 use crate::gather::{Gatherer, Sharing};
 use crate::hands::Hands;
@@ -70,7 +70,7 @@ impl PostgresStore {
         clock: Arc<dyn Clock>,
         node: [u8; 16],
     ) -> Result<Self, OpenError> {
-        let db = Arc::new(Db::new(settings)?);
+        let db = Arc::new(Db::new(settings, Access::Writes)?);
         let shards = schema::check(&db).await?;
         let statements = Arc::new(Statements::new());
         let shared = Arc::new(Shared {

@@ -198,7 +198,9 @@ async fn a_statement_that_takes_too_long_is_given_up_and_the_next_succeeds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
+    let asked = tokio::time::timeout(Duration::from_secs(60), asked);
     let (_, reason) = tokio::join!(locked, asked);
+    let reason = reason.expect("it is given up");
     assert!(reason.contains("timeout"), "{reason}");
     scene.recovered().await;
 }

@@ -11,7 +11,7 @@ use pushroll_store_suite::World;
 use pushroll_testkit_postgres::{Options, PostgresServer, Stop};
 
 use crate::bad_days::{is_told, run};
-use crate::place::{OffClock, node, until};
+use crate::place::{OffClock, node, until, until_answered};
 use crate::valve::Valve;
 
 /// How long an address may take, and a statement.
@@ -56,9 +56,7 @@ async fn synchronous_standby(primary: &Arc<PostgresServer>) -> PostgresServer {
         primary.set("synchronous_standby_names", "standby");
         primary.reload();
         let state = "select count(*) from pg_stat_replication where sync_state = 'sync'";
-        while primary.psql("postgres", state) != "1" {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_answered(&primary, state, |count| count == "1");
         standby
     })
     .await
@@ -224,9 +222,7 @@ async fn a_wait_for_a_replica_that_is_broken_off_is_no_success() {
         // An operator who has lost patience; the server tells the client of a success.
         let cancel = "select count(pg_cancel_backend(pid)) from pg_stat_activity
                       where wait_event = 'SyncRep' and query like '%pushroll.accept%'";
-        while server.psql("postgres", cancel) == "0" {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_answered(&server, cancel, |count| count != "0");
     })
     .await;
     is_told(accepting.await.unwrap());
@@ -298,9 +294,7 @@ async fn a_serialization_failure_is_tried_again_without_a_word() {
     let of = Arc::clone(&server);
     run(move || {
         let holding = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-        while of.psql("postgres", holding) == "0" {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_answered(&of, holding, |count| count != "0");
     })
     .await;
     // What it sees is older than what the other commits.

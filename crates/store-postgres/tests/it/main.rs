@@ -11,6 +11,7 @@ mod nodes;
 mod place;
 mod resealing;
 mod schema;
+mod standstill;
 mod tls;
 mod valve;
 

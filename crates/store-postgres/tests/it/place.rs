@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushroll_domain::{Clock, Timestamp};
 use pushroll_store_postgres::{Migration, PostgresSettings, PostgresStore, migrate};
 use pushroll_store_suite::{AUDIT_ENTRIES, DELIVERIES_LOGGED};
 use pushroll_testkit_postgres::PostgresServer;
+
+/// How long something that is to come about may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database.
 pub struct Place {
@@ -115,6 +118,15 @@ pub async fn until(what: &str, is_so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    let reached = tokio::time::timeout(PATIENCE, reached).await;
     assert!(reached.is_ok(), "never so: {what}");
+}
+
+/// Asks the database until its answer is such, on a thread that may wait.
+pub fn until_answered(server: &PostgresServer, sql: &str, is_so: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so(&server.psql("postgres", sql)) {
+        assert!(Instant::now() < deadline, "never so: {sql}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

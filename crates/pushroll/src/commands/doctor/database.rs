@@ -41,7 +41,7 @@ pub async fn look(
     findings: &mut Vec<Finding>,
 ) -> Database {
     const NOTHING: Database = Database { directory: None, sealer: None };
-    let upkeep = match Upkeep::open(settings.postgres(postgres)).await {
+    let upkeep = match Upkeep::open_to_look(settings.postgres(postgres)).await {
         Ok(upkeep) => upkeep,
         Err(OpenError::Schema(fault)) => {
             findings.push(Finding::fine("database", format!("{} can be reached", settings.store)));

@@ -1,6 +1,7 @@
 //! Moves that are broken off, and go on.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::Stdio;
 
 use super::place::{Kept, Place, records};
@@ -40,20 +41,79 @@ async fn an_export_that_was_broken_off_goes_on_where_it_was() {
     assert!(said.err.contains("has changed since"), "{}", said.err);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_of_a_database_does_not_go_on_and_says_why() {
-    let place = Place::new();
+/// A database with so many devices.
+async fn database_with(place: &Place, devices: u64) -> Kept {
     let (store, database) = (place.embedded("store"), place.postgres("database", 4).await);
-    store.fill_with_devices(11_000).await;
+    store.fill_with_devices(devices).await;
     let file = place.path("export");
     store.export(&file).await;
     database.import(&file).await;
+    database
+}
+
+/// Exports into a pipe that takes so many bytes, and kills the export there: what it had written is in the part.
+async fn export_killed_after(store: &Kept, file: &Path, bytes: usize) {
+    let part = file.with_extension("part");
+    let made = std::process::Command::new("mkfifo").arg(&part).status().unwrap();
+    assert!(made.success());
+    let mut export = store.command(&["export", arg(file)]).spawn().unwrap();
+    let pipe = part.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let mut written = vec![0; bytes];
+        let mut pipe = std::fs::File::open(pipe).unwrap();
+        pipe.read_exact(&mut written).unwrap();
+        (written, pipe)
+    });
+    let (written, pipe) = written.await.unwrap();
+    export.kill().await.unwrap();
+    drop(pipe);
+    std::fs::remove_file(&part).unwrap();
+    std::fs::write(&part, written).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_a_database_that_was_killed_goes_on_until_somebody_may_have_written() {
+    let place = Place::new();
+    let database = database_with(&place, DEVICES).await;
+    let whole = place.path("whole");
+    let exported = database.export(&whole).await;
+    let half = usize::try_from(std::fs::metadata(&whole).unwrap().len()).unwrap() / 2;
+
+    let file = place.path("file");
+    export_killed_after(&database, &file, half).await;
+    let resumed = database.run(&["export", arg(&file), "--resume", "--json"]).await.json();
+    assert!(resumed["resumed_after"].as_u64().unwrap() >= 10_000, "{resumed}");
+    assert_eq!(resumed["content"], exported["content"]);
+    assert_eq!(records(&file), records(&whole));
+    place.embedded("other").import(&file).await;
+
+    // A server, which changes nothing, and a command that might.
+    let late = place.path("late");
+    export_killed_after(&database, &late, half).await;
+    database.open().await.close().await;
+    let said = database.run(&["export", arg(&late), "--resume"]).await.ended(65);
+    assert!(said.err.contains("may have changed"), "{}", said.err);
+    let later = place.path("later");
+    export_killed_after(&database, &later, half).await;
+    database.run(&["export", arg(&later), "--resume", "--live"]).await.ended(65);
+    database.run(&["migrate"]).await.ended(0);
+    let said = database.run(&["export", arg(&later), "--resume"]).await.ended(65);
+    assert!(said.err.contains("may have changed"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_export_of_a_database_does_not_go_on_and_says_why() {
+    let place = Place::new();
+    let database = database_with(&place, 11_000).await;
     let other = place.path("other");
-    let exported = database.export(&other).await;
-    assert_eq!(exported["kinds"]["device"], 11_000);
+    let said = database.run(&["export", arg(&other), "--live"]).await.ended(0);
+    assert!(said.err.contains("can't be resumed"), "{}", said.err);
     std::fs::rename(&other, place.path("other.part")).unwrap();
-    let said = database.run(&["export", arg(&other), "--resume"]).await.ended(65);
-    assert!(said.err.contains("one moment of the database"), "{}", said.err);
+    for live in [None, Some("--live")] {
+        let how: Vec<&str> = ["export", arg(&other), "--resume"].into_iter().chain(live).collect();
+        let said = database.run(&how).await.ended(65);
+        assert!(said.err.contains("one moment of the database"), "{}", said.err);
+    }
 }
 
 /// Imports by a pipe that stops in the middle, and kills the import there.
