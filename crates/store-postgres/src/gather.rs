@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use pushroll_domain::StoreError;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -159,34 +160,46 @@ impl<I: Intention> Gatherer<I> {
         let at_once = if self.0.shards.distributed { 1 } else { self.0.sharing.at_once };
         if entry.under_way < at_once {
             entry.under_way += 1;
-            let turn = Turn { inner: Arc::clone(&self.0), part };
-            self.0.tasks.spawn(turn.work());
+            Turn::begin(&self.0, part);
         }
         answer
     }
 }
 
-/// The right to make calls for a part. Given back also when a call panics.
+/// The right to make calls for a part. It is given back under the same lock under which nothing more was found to ask
+/// for: whoever asks a moment later finds it free.
 struct Turn<I: Intention> {
     inner: Arc<Inner<I>>,
     part: i16,
+    is_over: bool,
 }
 
 impl<I: Intention> Drop for Turn<I> {
+    /// Not over, a call has panicked, or the process ends. Whoever waits behind it is not to wait for ever.
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let mut parts = self.inner.parts.lock();
-        if let Some(part) = parts.get_mut(&self.part) {
+        let Some(part) = parts.get_mut(&self.part) else { return };
+        if !part.waiting.is_empty() && Handle::try_current().is_ok() {
+            Self::begin(&self.inner, self.part);
+        } else {
             part.under_way -= 1;
-            if part.under_way == 0 && part.waiting.is_empty() {
-                parts.remove(&self.part);
-            }
+            part.waiting.clear();
         }
     }
 }
 
 impl<I: Intention> Turn<I> {
+    /// Begins to make calls, in a task of their own; it is counted as under way already.
+    fn begin(inner: &Arc<Inner<I>>, part: i16) {
+        let turn = Self { inner: Arc::clone(inner), part, is_over: false };
+        inner.tasks.spawn(turn.work());
+    }
+
     /// Makes calls until nothing is left to ask for.
-    async fn work(self) {
+    async fn work(mut self) {
         loop {
             // Those who were answered just now, and ask again at once, are in the next call and not in the one after.
             tokio::task::yield_now().await;
@@ -198,7 +211,8 @@ impl<I: Intention> Turn<I> {
         }
     }
 
-    fn gathered(&self) -> Vec<Slice<I>> {
+    /// What has gathered. If it is nothing the turn is over.
+    fn gathered(&mut self) -> Vec<Slice<I>> {
         let mut parts = self.inner.parts.lock();
         let Some(part) = parts.get_mut(&self.part) else { return Vec::new() };
         let mut rows = 0;
@@ -209,6 +223,13 @@ impl<I: Intention> Turn<I> {
                 break;
             }
             slices.extend(part.waiting.pop_front());
+        }
+        if slices.is_empty() {
+            self.is_over = true;
+            part.under_way -= 1;
+            if part.under_way == 0 {
+                parts.remove(&self.part);
+            }
         }
         slices
     }
@@ -284,5 +305,71 @@ impl<I: Intention> Turn<I> {
             }
         }
         fault.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::db::Access;
+    use crate::settings::PostgresSettings;
+
+    /// Answers each row with itself, and needs no database.
+    struct Echo;
+
+    impl Intention for Echo {
+        type Row = u64;
+        type Answer = u64;
+
+        const NAME: &'static str = "echo";
+
+        fn shard(_row: &u64) -> i16 {
+            0
+        }
+
+        async fn call(&self, _db: &Db, _target: Target, rows: &[&u64]) -> Result<Vec<u64>, Fault> {
+            assert!(!rows.contains(&&u64::MAX), "this call panics");
+            Ok(rows.iter().map(|row| **row).collect())
+        }
+    }
+
+    fn gatherer() -> Gatherer<Echo> {
+        let settings =
+            PostgresSettings::new("postgres://nobody@127.0.0.1:1/nothing".parse().unwrap());
+        let db = Arc::new(Db::new(settings, Access::Writes).unwrap());
+        let shards = Shards { count: 1, distributed: false };
+        let sharing = Sharing { at_once: 1, most_rows: 2 };
+        Gatherer::new(Echo, &db, shards, sharing, &TaskTracker::new())
+    }
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn whoever_asks_just_when_the_last_call_ends_is_answered() {
+        let gatherer = gatherer();
+        for n in 0..200_000 {
+            let answered = timeout(SOON, gatherer.ask(vec![n], None)).await;
+            assert_eq!(answered.expect("nobody makes the call").unwrap(), [n]);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_call_that_panics_leaves_nobody_waiting_behind_it() {
+        let gatherer = gatherer();
+        for n in 0..100 {
+            let (panics, one, other) = timeout(SOON, async {
+                tokio::join!(
+                    gatherer.ask(vec![u64::MAX, u64::MAX], None),
+                    gatherer.ask(vec![n, n], None),
+                    gatherer.ask(vec![n], None),
+                )
+            })
+            .await
+            .expect("nobody makes the calls behind it");
+            assert!(panics.is_err());
+            assert_eq!((one.unwrap(), other.unwrap()), (vec![n, n], vec![n]));
+        }
     }
 }
