@@ -251,9 +251,12 @@ pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     options.set_max_background_jobs(i32::try_from(settings.background_jobs).unwrap_or(i32::MAX));
     // Merging everything of a kind of row takes minutes. Threads of their own do that, so that queues, whose tables
     // come every few seconds, need not wait for it.
-    if let Ok(mut env) = Env::new() {
-        env.set_bottom_priority_background_threads(LARGE_MERGES);
-        options.set_env(&env);
+    match Env::new() {
+        Ok(mut env) => {
+            env.set_bottom_priority_background_threads(LARGE_MERGES);
+            options.set_env(&env);
+        }
+        Err(error) => tracing::warn!(%error, "large merges get no threads of their own"),
     }
     // Merges would fill the disk's queue, in which commits and look-ups then wait. The engine's own tuning of the
     // rate takes minutes to follow a burst, for which writers would have to wait.

@@ -23,7 +23,6 @@ use crate::engine::{self, DirectoryLock, OpenError};
 use crate::group::Group;
 use crate::hands::Hands;
 use crate::health::{Health, fault_of, unavailable};
-
 use crate::loads::Loads;
 use crate::log::LogNumbers;
 use crate::meters::Meters;

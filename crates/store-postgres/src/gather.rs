@@ -153,13 +153,18 @@ impl<I: Intention> Gatherer<I> {
         room: Option<Arc<OwnedSemaphorePermit>>,
     ) -> oneshot::Receiver<Result<Vec<I::Answer>, StoreError>> {
         let (reply, answer) = oneshot::channel();
-        let mut parts = self.0.parts.lock();
-        let entry =
-            parts.entry(part).or_insert_with(|| Part { waiting: VecDeque::new(), under_way: 0 });
-        entry.waiting.push_back(Slice { rows, reply, _room: room });
         let at_once = if self.0.shards.distributed { 1 } else { self.0.sharing.at_once };
-        if entry.under_way < at_once {
-            entry.under_way += 1;
+        let is_turn_free = {
+            let mut parts = self.0.parts.lock();
+            let entry = parts
+                .entry(part)
+                .or_insert_with(|| Part { waiting: VecDeque::new(), under_way: 0 });
+            entry.waiting.push_back(Slice { rows, reply, _room: room });
+            let is_free = entry.under_way < at_once;
+            entry.under_way += usize::from(is_free);
+            is_free
+        };
+        if is_turn_free {
             Turn::begin(&self.0, part);
         }
         answer
@@ -171,35 +176,57 @@ impl<I: Intention> Gatherer<I> {
 struct Turn<I: Intention> {
     inner: Arc<Inner<I>>,
     part: i16,
-    is_over: bool,
+    progress: Progress,
+}
+
+/// How far a turn is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Its task has not run yet.
+    Planned,
+    /// It makes calls.
+    AtWork,
+    /// It has been given back.
+    Over,
 }
 
 impl<I: Intention> Drop for Turn<I> {
-    /// Not over, a call has panicked, or the process ends. Whoever waits behind it is not to wait for ever.
+    /// Not over, a call has panicked, or the runtime ends. Whoever waits behind it is not to wait for ever: another
+    /// turn begins, or, where the runtime takes no more tasks, he is told.
     fn drop(&mut self) {
-        if self.is_over {
+        if self.progress == Progress::Over {
             return;
         }
         let mut parts = self.inner.parts.lock();
         let Some(part) = parts.get_mut(&self.part) else { return };
-        if !part.waiting.is_empty() && Handle::try_current().is_ok() {
-            Self::begin(&self.inner, self.part);
-        } else {
+        let goes_on = self.progress == Progress::AtWork
+            && !part.waiting.is_empty()
+            && Handle::try_current().is_ok();
+        let mut abandoned = VecDeque::new();
+        if !goes_on {
             part.under_way -= 1;
-            part.waiting.clear();
+            abandoned = std::mem::take(&mut part.waiting);
+        }
+        // A runtime that ends drops the new task, and its turn, at once.
+        drop(parts);
+        drop(abandoned);
+        if goes_on {
+            Self::begin(&self.inner, self.part);
         }
     }
 }
 
 impl<I: Intention> Turn<I> {
-    /// Begins to make calls, in a task of their own; it is counted as under way already.
+    /// Begins to make calls, in a task of their own; it is counted as under way already. Not to be called under the
+    /// lock.
     fn begin(inner: &Arc<Inner<I>>, part: i16) {
-        let turn = Self { inner: Arc::clone(inner), part, is_over: false };
+        let turn = Self { inner: Arc::clone(inner), part, progress: Progress::Planned };
         inner.tasks.spawn(turn.work());
     }
 
     /// Makes calls until nothing is left to ask for.
     async fn work(mut self) {
+        self.progress = Progress::AtWork;
         loop {
             // Those who were answered just now, and ask again at once, are in the next call and not in the one after.
             tokio::task::yield_now().await;
@@ -225,7 +252,7 @@ impl<I: Intention> Turn<I> {
             slices.extend(part.waiting.pop_front());
         }
         if slices.is_empty() {
-            self.is_over = true;
+            self.progress = Progress::Over;
             part.under_way -= 1;
             if part.under_way == 0 {
                 parts.remove(&self.part);
@@ -316,6 +343,9 @@ mod tests {
     use crate::db::Access;
     use crate::settings::PostgresSettings;
 
+    /// A call with this row never ends.
+    const NEVER: u64 = u64::MAX - 1;
+
     /// Answers each row with itself, and needs no database.
     struct Echo;
 
@@ -331,6 +361,9 @@ mod tests {
 
         async fn call(&self, _db: &Db, _target: Target, rows: &[&u64]) -> Result<Vec<u64>, Fault> {
             assert!(!rows.contains(&&u64::MAX), "this call panics");
+            if rows.contains(&&NEVER) {
+                std::future::pending::<()>().await;
+            }
             Ok(rows.iter().map(|row| **row).collect())
         }
     }
@@ -371,5 +404,27 @@ mod tests {
             assert!(panics.is_err());
             assert_eq!((one.unwrap(), other.unwrap()), (vec![n, n], vec![n]));
         }
+    }
+
+    #[test]
+    fn a_runtime_ends_while_a_call_is_under_way_and_others_wait() {
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            let gatherer = Arc::new(runtime.block_on(async { gatherer() }));
+            for n in [NEVER, 1, 2, 3] {
+                let gatherer = Arc::clone(&gatherer);
+                runtime.spawn(async move { gatherer.ask(vec![n, n], None).await });
+            }
+            let is_busy =
+                || gatherer.0.parts.lock().get(&0).is_some_and(|part| !part.waiting.is_empty());
+            while !is_busy() {
+                std::thread::yield_now();
+            }
+            drop(runtime);
+            ended.send(()).unwrap();
+        });
+        has_ended.recv_timeout(SOON).expect("the runtime does not end");
     }
 }

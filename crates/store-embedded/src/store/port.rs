@@ -4,26 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-
 use pushroll_domain::{
     Accept, App, AppId, AuditEntry, AuditFilter, CleanUp, DeletedApp, Delivery, DeliveryEnd,
     DeliveryRecord, DeliveryRoom, Device, Directory, Finish, Finished, Lane, LaneLoad,
     LongestWaits, Org, OrgId, Page, PageRequest, Postpone, Registration, RegistrationId,
     RegistrationView, Standing, Status, Store, StoreError, Timestamp, TokenId, TokenRecord, UserId,
 };
-
 use tokio::task;
 
 use crate::apply::{self, AcceptItem, CleanUpItem, FinishItem, PostponeItem};
 use crate::audit;
-
 use crate::group::Group;
 use crate::hands::{Hand, Place};
 use crate::health::unavailable;
 use crate::keys;
-
 use crate::log;
-
 use crate::read;
 
 use super::{EmbeddedStore, FEW};
