@@ -21,7 +21,7 @@ use crate::retrying::{RetryChange, Retrying};
 use crate::rows;
 use crate::settings::EmbeddedSettings;
 use crate::shared;
-use crate::wal;
+use crate::wal::{self, Finding};
 
 /// The format of the data directory that this version reads and writes.
 const FORMAT: u32 = 3;
@@ -292,31 +292,39 @@ fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
     }
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let has_state = dir.join("CURRENT").exists();
-    let mut newest_log = None;
+    let mut logs = Vec::new();
     for entry in fs::read_dir(dir).map_err(io)? {
         let file = entry.map_err(io)?.path();
         let kind = file.extension().unwrap_or_default();
         if !has_state && (kind == "sst" || kind == "log") {
             return Err(corrupt(path, format!("CURRENT is missing beside {}", file.display())));
         }
-        if kind == "log"
-            && let Some(at) = wal::find_hole(&file).map_err(io)?
-        {
-            let reason = format!("{} has a hole at byte {at}", file.display());
-            return Err(corrupt(path, reason));
-        }
-        // Their names are numbers.
         if kind == "log" && fs::metadata(&file).map_err(io)?.len() > 0 {
-            newest_log = newest_log.max(Some((file.as_os_str().len(), file)));
+            logs.push(file);
         }
     }
-    if let Some((_, log)) = newest_log
-        && let Some(at) = wal::find_torn_end(&log).map_err(io)?
-    {
-        tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
-        OpenOptions::new().write(true).open(&log).and_then(|log| log.set_len(at)).map_err(io)?;
+    let newest = wal::newest(&logs);
+    for log in &logs {
+        match wal::examine(log, Some(log) == newest).map_err(io)? {
+            Finding::None => {}
+            Finding::Hole(at) => {
+                let reason = format!("{} has a hole at byte {at}", log.display());
+                return Err(corrupt(path, reason));
+            }
+            Finding::Torn(at) => {
+                tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
+                cut_off(log, at).map_err(io)?;
+            }
+        }
     }
     Ok(())
+}
+
+fn cut_off(log: &Path, at: u64) -> io::Result<()> {
+    let log = OpenOptions::new().write(true).open(log)?;
+    log.set_len(at)?;
+    // The engine goes on in a new log. If this one were found torn again, it would not be the newest.
+    log.sync_all()
 }
 
 /// A newer version may have column families that this one does not know.

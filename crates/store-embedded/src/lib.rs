@@ -8,6 +8,7 @@
 //!
 //! No row leaves this crate, and nothing here knows what the service does with a registration.
 
+mod ahead;
 mod apply;
 mod audit;
 mod backup;

@@ -7,8 +7,10 @@ use parking_lot::RwLock;
 use pushroll_domain::{Clock, StoreError, Timestamp};
 use rocksdb::DB;
 
+use crate::ahead::Ahead;
 use crate::audit::{Audit, AuditNumber};
 use crate::columns::Columns;
+use crate::engine::ENGINE_DIR;
 use crate::hands::Hands;
 use crate::health::Health;
 use crate::loads::Loads;
@@ -37,6 +39,11 @@ impl Shared {
     /// What outcomes are kept at this time.
     pub(crate) fn kept(&self, now: Timestamp) -> Kept {
         Kept { retention: self.settings.outcome_retention, now }
+    }
+
+    /// What writes ahead in the log of an engine that has just been opened.
+    pub(crate) fn ahead(&self) -> Ahead {
+        Ahead::new(self.settings.path.join(ENGINE_DIR), self.settings.wal_ahead_bytes)
     }
 
     /// How an intention adds its entry to the audit list.

@@ -82,6 +82,7 @@ impl EmbeddedStore {
             memory,
             room: Arc::clone(&room),
             meters: Meters::new(),
+            ahead: shared.ahead(),
         };
         let thread = thread::Builder::new().name("store-writer".into());
         let writer = thread

@@ -11,6 +11,7 @@ use pushroll_domain::StoreError;
 use rocksdb::WriteOptions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::ahead::Ahead;
 use crate::engine;
 use crate::group::{Effect, Group, Memory};
 use crate::hands::Change;
@@ -127,6 +128,7 @@ pub(crate) struct Writer {
     /// The room in the queue of intentions.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) meters: Meters,
+    pub(crate) ahead: Ahead,
 }
 
 impl Writer {
@@ -190,6 +192,7 @@ impl Writer {
         }
         let (batch, effects) = group.into_parts();
         let built = Instant::now();
+        let bytes = batch.size_in_bytes();
         let written = if batch.is_empty() {
             Ok(())
         } else {
@@ -208,6 +211,7 @@ impl Writer {
             Ok(()) => {
                 note(&self.shared, &mut self.memory, effects);
                 tell(replies, Ok(()));
+                self.ahead.after_commit(bytes as u64);
             }
             Err(error) => {
                 let reason = format!("a write failed: {error}");
@@ -229,6 +233,7 @@ impl Writer {
         let mut reason = reason.to_owned();
         shared.health.reopening(reason.clone(), wait);
         drop(shared.engine.write().take());
+        self.ahead = shared.ahead();
         loop {
             if !self.refuse_for(wait) {
                 return false;

@@ -162,6 +162,7 @@ impl Settings {
             block_cache_bytes: store.block_cache_bytes,
             write_buffer_bytes: store.write_buffer_bytes,
             wal_bytes: store.wal_bytes,
+            wal_ahead_bytes: store.wal_ahead_bytes,
             max_open_files: store.open_files,
             background_jobs: store.background_jobs,
             table_bytes_per_second: store.table_bytes_per_second,

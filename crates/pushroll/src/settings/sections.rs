@@ -78,6 +78,9 @@ section! {
         "write_buffer_bytes" write_buffer_bytes: usize = 64 * MIB as usize, whole(MIB, 64 * GIB);
         /// The longest write-ahead log, in bytes: what is read again at the start after a crash.
         "wal_bytes" wal_bytes: u64 = 256 * MIB, whole(MIB, 64 * GIB);
+        /// How many bytes of the log are filled with zeros before they are needed: a sync that does not make the log
+        /// longer takes about half of the time. 0 turns it off.
+        "wal_ahead_bytes" wal_ahead_bytes: usize = MIB as usize, whole(0, 64 * MIB);
         /// The most table files held open.
         "open_files" open_files: u32 = 512, whole(16, 1_000_000);
         /// Threads that write and merge tables in the background.

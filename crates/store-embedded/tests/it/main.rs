@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
+mod ahead;
 mod backup;
 mod damage;
 mod faults;

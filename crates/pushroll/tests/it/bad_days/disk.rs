@@ -1,8 +1,7 @@
 //! What is left of a data directory when the power goes, by what the shim has noted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,7 @@ pub enum Unsynced {
     /// Files came, went and were renamed, but what was written to them is lost.
     OnlyNames,
     /// Files came, went and were renamed, and of what was written a part is there: some sectors, and
-    /// behind them the end of the file, or zeros.
+    /// behind them the end of the file, or zeros. Of what was written over zeros, any sectors are there.
     Torn,
 }
 
@@ -32,10 +31,18 @@ impl Unsynced {
 /// What was on stable storage, as far as anybody can rely on it.
 #[derive(Debug, Default)]
 struct Synced {
-    /// The length of each file, by inode.
-    files: HashMap<u64, u64>,
+    /// Files, by inode.
+    files: HashMap<u64, SyncedFile>,
     /// The entries of each directory.
     directories: HashMap<PathBuf, BTreeMap<String, u64>>,
+}
+
+/// How much of a file was on stable storage, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct SyncedFile {
+    length: u64,
+    /// Behind what was written there were zeros.
+    written: u64,
 }
 
 impl Synced {
@@ -45,12 +52,13 @@ impl Synced {
         for line in text.lines() {
             let (kind, rest) = line.split_once(' ').expect("a line of the journal");
             if kind == "F" {
-                let mut parts = rest.splitn(3, ' ');
+                let mut parts = rest.splitn(4, ' ');
                 let mut number =
                     || parts.next().and_then(|part| part.parse().ok()).expect("a number");
-                let (inode, length): (u64, u64) = (number(), number());
+                let (inode, length, written): (u64, u64, u64) = (number(), number(), number());
                 let known = synced.files.entry(inode).or_default();
-                *known = length.max(*known);
+                known.length = length.max(known.length);
+                known.written = written.max(known.written);
                 continue;
             }
             let (path, entries) = rest.split_once('\t').expect("a directory's line");
@@ -117,21 +125,36 @@ impl Copying<'_> {
     }
 
     fn file(&mut self, inode: u64, from: &Path, to: &Path) {
-        let length = fs::metadata(from).expect("a file at rest").len();
-        let synced = self.synced.files.get(&inode).copied().unwrap_or(0).min(length);
-        let (kept, zeros) = match self.unsynced {
-            Unsynced::Lost | Unsynced::OnlyNames => (synced, 0),
+        let mut bytes = fs::read(from).expect("a file at rest");
+        let length = bytes.len() as u64;
+        let synced = self.synced.files.get(&inode).copied().unwrap_or_default();
+        let written = synced.written.min(length);
+        let synced = synced.length.min(length);
+        // What is behind the synced end, and what was written over synced zeros.
+        let (kept, has_zeros) = match self.unsynced {
+            Unsynced::Lost | Unsynced::OnlyNames => (synced, false),
             Unsynced::Torn => {
                 let kept = synced + self.dice.below(length - synced + 1);
                 let sectors = if kept == length { kept } else { kept / SECTOR * SECTOR };
-                let kept = sectors.max(synced);
-                (kept, if self.dice.percent(70) { length - kept } else { 0 })
+                (sectors.max(synced), self.dice.percent(70))
             }
         };
-        let mut copy = File::create_new(to).expect("a new file");
-        let mut source = File::open(from).expect("a file at rest").take(kept);
-        std::io::copy(&mut source, &mut copy).expect("a copy");
-        let zeros = vec![0; usize::try_from(zeros).expect("a small file")];
-        copy.write_all(&zeros).expect("a copy");
+        let mut at = written;
+        while at < synced {
+            let end = (at + 1).next_multiple_of(SECTOR).min(synced);
+            if self.unsynced != Unsynced::Torn || self.dice.percent(30) {
+                bytes[place(at)..place(end)].fill(0);
+            }
+            at = end;
+        }
+        bytes[place(kept)..].fill(0);
+        if !has_zeros {
+            bytes.truncate(place(kept));
+        }
+        fs::write(to, bytes).expect("a copy");
     }
+}
+
+fn place(offset: u64) -> usize {
+    usize::try_from(offset).expect("a small file")
 }

@@ -4,7 +4,8 @@
  *
  * 1. It notes in SYNC_SHIM_JOURNAL what is known to be on stable storage, a line each, written
  *    when the sync has returned and before its caller knows:
- *        F <inode> <bytes> <path>            a file: its length when the sync began
+ *        F <inode> <bytes> <written> <path>  a file: its length when the sync began, and how much of it
+ *                                            was written: the rest of a write-ahead log is zeros
  *        D <path>\t<inode>:<name>/...\n      a directory: its entries when the sync began
  *    Files that are unlinked or renamed over are kept by a hard link in SYNC_SHIM_GRAVEYARD,
  *    named by their inode: after a power loss they may be there again.
@@ -68,9 +69,18 @@ static int watched_path(int fd, char *path) {
 
 /* --- what is on stable storage --- */
 
-static char *file_line(const char *path, const struct stat *file) {
+/* The engine writes to its log from the beginning to the end, and syncs it by the same descriptor. */
+static off_t written(int fd, const char *path, const struct stat *file) {
+    size_t length = strlen(path);
+    if (length < 4 || strcmp(path + length - 4, ".log") != 0)
+        return file->st_size;
+    return lseek(fd, 0, SEEK_CUR);
+}
+
+static char *file_line(int fd, const char *path, const struct stat *file) {
     char *line = NULL;
-    if (asprintf(&line, "F %ju %jd %s\n", (uintmax_t)file->st_ino, (intmax_t)file->st_size, path) < 0)
+    if (asprintf(&line, "F %ju %jd %jd %s\n", (uintmax_t)file->st_ino, (intmax_t)file->st_size,
+                 (intmax_t)written(fd, path, file), path) < 0)
         abort();
     return line;
 }
@@ -100,7 +110,7 @@ static char *before_sync(int fd) {
         return NULL;
     if (deaf_file && access(deaf_file, F_OK) == 0)
         return NULL;
-    return S_ISDIR(file.st_mode) ? directory_line(path) : file_line(path, &file);
+    return S_ISDIR(file.st_mode) ? directory_line(path) : file_line(fd, path, &file);
 }
 
 static void after_sync(char *line, int result) {
