@@ -143,8 +143,8 @@ impl Db {
     }
 }
 
-/// What each connection is told first. A commit is on stable storage when it is answered, whatever the server's
-/// default says.
+/// What each connection is told first. A commit is on stable storage when it is answered, and each statement sees what
+/// is committed when it begins, whatever the server's or the database's defaults say.
 ///
 /// Plans are made once for each connection: making them anew for each call was three quarters of what the end of a
 /// single registration cost the database, since arrays of known length seem to promise better ones. Not so on Citus,
@@ -158,7 +158,9 @@ pub(crate) fn set_up(settings: &PostgresSettings, access: Access) -> String {
         Access::Reads => ONLY_READS,
     };
     format!(
-        "set statement_timeout = {statement_ms};
+        "begin isolation level read committed;
+         set default_transaction_isolation = 'read committed';
+         set statement_timeout = {statement_ms};
          set lock_timeout = {lock_ms};
          set idle_in_transaction_session_timeout = {idle_ms};
          set enable_seqscan = off;
@@ -169,6 +171,43 @@ pub(crate) fn set_up(settings: &PostgresSettings, access: Access) -> String {
            where not exists (select from pg_extension where extname = 'citus');
          select set_config('synchronous_commit', 'on', false)
            where current_setting('synchronous_commit') = 'off';
-         {standstill}"
+         {standstill};
+         commit"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use pushroll_testkit_postgres::{Options, PostgresServer};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn transactions_are_what_they_must_be_whatever_the_defaults_are() {
+        let server = PostgresServer::start(Options::default());
+        let database = server.create_database();
+        for setting in [
+            "default_transaction_isolation = serializable",
+            "synchronous_commit = off",
+            "plan_cache_mode = force_custom_plan",
+        ] {
+            server.psql(&database, &format!("alter database {database} set {setting}"));
+        }
+        let settings = PostgresSettings::new(server.url(&database).parse().unwrap());
+        for access in [Access::Writes, Access::Reads] {
+            let db = Db::new(settings.clone(), access).unwrap();
+            let sql = "select current_setting('transaction_isolation'), current_setting('synchronous_commit'),
+                current_setting('plan_cache_mode'), current_setting('statement_timeout')";
+            let check = |row: Row| {
+                let expected = ["read committed", "on", "force_generic_plan"];
+                assert_eq!([row.get::<_, &str>(0), row.get(1), row.get(2)], expected);
+                let most = format!("{}s", settings.statement_timeout.as_secs());
+                assert_eq!(row.get::<_, &str>(3), most);
+            };
+            check(db.query_one(sql, &[]).await.unwrap());
+            let asked = db.transaction(async |one| Ok(one.query_one(sql, &[]).await?)).await;
+            check(asked.unwrap());
+            db.close();
+        }
+    }
 }
