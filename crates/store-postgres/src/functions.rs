@@ -2,8 +2,14 @@
 
 use aws_lc_rs::digest;
 
-/// The text that the functions are made from.
-const TEXT: &str = include_str!("functions.sql");
+/// The text that the functions are made from. What is written in it for a shard and for several is told at its beginning.
+const TEXT: &str = concat!(
+    include_str!("functions/registrations.sql"),
+    include_str!("functions/deliveries.sql"),
+    include_str!("functions/sealing.sql"),
+    include_str!("functions/upkeep.sql"),
+    include_str!("functions/import.sql"),
+);
 /// What the advisory locks of shards are told apart by from other programs' ("push" as a number).
 const LOCK: &str = "1886549864";
 /// The plans of these functions are made once and kept. They must not depend on how full the tables are at that

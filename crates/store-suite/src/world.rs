@@ -1,5 +1,7 @@
 //! Makes what the cases need, and asks the store in the cases' words.
 
+mod config;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -7,11 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pushroll_domain::{
-    Accept, Actor, App, AppId, AuditAction, AuditEntry, CallbackOrder, ClaimedToken, CleanUp,
-    Device, DeviceToken, Ending, Environment, FailureReason, Finish, Finished, HostKey, IdSequence,
-    Lane, Org, OrgId, Outcome, PageRequest, Platform, Postpone, Provider, ProviderAnswer,
-    Registration, RegistrationId, RegistrationView, RunId, Sealed, Standing, Status, Store,
-    StoreError, Timestamp, TokenHash, TokenId, TokenRecord, Tries, UserId,
+    Accept, AppId, CallbackOrder, ClaimedToken, CleanUp, Device, DeviceToken, Ending, Environment,
+    FailureReason, Finish, Finished, HostKey, IdSequence, Lane, OrgId, Outcome, PageRequest,
+    Platform, Postpone, Provider, ProviderAnswer, Registration, RegistrationId, RegistrationView,
+    RunId, Sealed, Standing, Status, Store, Timestamp, TokenId, Tries, UserId,
 };
 
 /// The most that a case waits for something that a store may do in the background.
@@ -97,108 +98,6 @@ impl World {
     pub fn draw(&self) -> u64 {
         let count = self.drawn.fetch_add(1, Ordering::Relaxed);
         RandomState::new().hash_one((self.seed, count))
-    }
-
-    /// The world's organization, as it was put.
-    #[must_use]
-    pub fn an_org(&self) -> Org {
-        Org { id: self.org, name: "Contoso".into(), created_at: self.now }
-    }
-
-    /// An app, as it is put.
-    #[must_use]
-    pub fn an_app(&self, id: AppId) -> App {
-        App {
-            id,
-            org: self.org,
-            name: "Shop".into(),
-            description: String::new(),
-            ios: None,
-            android: None,
-            webhook_secret: Sealed(vec![1, 2, 3]),
-            old_webhook_secret: None,
-            callback_retries: None,
-            created_at: self.now,
-            updated_at: self.now,
-            deleted_at: None,
-        }
-    }
-
-    /// The id of an app that is not in the store.
-    #[must_use]
-    pub fn new_app_id(&self) -> AppId {
-        self.ids.app(self.now, self.draw())
-    }
-
-    /// An API token of an app.
-    #[must_use]
-    pub fn a_token(&self, app: AppId) -> TokenRecord {
-        TokenRecord {
-            id: self.ids.token(self.now, self.draw()),
-            org: self.org,
-            app,
-            hash: TokenHash::of(&format!("token {}", self.draw())),
-            name: "for tests".into(),
-            created_at: self.now,
-            expires_at: None,
-            revoked_at: None,
-        }
-    }
-
-    /// An entry of the audit list about the world's app.
-    #[must_use]
-    pub fn an_entry(&self, action: AuditAction) -> AuditEntry {
-        AuditEntry {
-            id: self.ids.audit(self.now, self.draw()),
-            at: self.now,
-            actor: Actor { by: "admin-token 01020304".into(), source: Some([192, 0, 2, 1].into()) },
-            action,
-            org: Some(self.org),
-            app: Some(self.app),
-            token: None,
-            name: "Shop".into(),
-            fields: vec!["ios.key".into()],
-        }
-    }
-
-    /// Adds or replaces an organization.
-    ///
-    /// # Errors
-    /// Those of the store, as of the next.
-    pub async fn put_org(&self, org: Org) -> Result<(), StoreError> {
-        let entry = AuditEntry { app: None, ..self.an_entry(AuditAction::OrgCreated) };
-        self.store.put_org(org, entry).await
-    }
-
-    /// Adds or replaces an app.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn put_app(&self, app: App) -> Result<(), StoreError> {
-        self.store.put_app(app, self.an_entry(AuditAction::AppChanged)).await
-    }
-
-    pub(crate) async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.store.put_token(token, self.an_entry(AuditAction::TokenCreated)).await
-    }
-
-    pub(crate) async fn revoke_token(
-        &self,
-        app: AppId,
-        token: TokenId,
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let entry = self.an_entry(AuditAction::TokenRevoked);
-        self.store.revoke_token(app, token, at, entry).await
-    }
-
-    pub(crate) async fn delete_app(
-        &self,
-        org: OrgId,
-        app: AppId,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.store.delete_app(org, app, at, self.an_entry(AuditAction::AppDeleted)).await
     }
 
     /// The time this many milliseconds from the present on.
