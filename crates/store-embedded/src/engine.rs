@@ -220,7 +220,10 @@ pub(crate) fn open(
     let path = &settings.path;
     let dir = path.join(ENGINE_DIR);
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    check_files(path, &dir)?;
+    if let Some((log, at)) = check_files(path, &dir)? {
+        tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
+        cut_off(&log, at).map_err(io)?;
+    }
     make_directory(&dir).map_err(io)?;
     // Also if it is a start before that made it, and did not come to this.
     File::open(path).and_then(|data| data.sync_all()).map_err(io)?;
@@ -285,10 +288,11 @@ pub(crate) fn check_import(path: &Path, db: &DB) -> Result<(), OpenError> {
 }
 
 /// Checks what RocksDB would not notice: it makes a new store where the file that names the current
-/// state is lost, and passes over holes in its log. Cuts off a torn end that it would take for damage.
-fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
+/// state is lost, and passes over holes in its log. Returns the log with a torn end, which it would take for damage, and
+/// from where on it is to be cut off.
+pub(crate) fn check_files(path: &Path, dir: &Path) -> Result<Option<(PathBuf, u64)>, OpenError> {
     if !dir.exists() {
-        return Ok(());
+        return Ok(None);
     }
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let has_state = dir.join("CURRENT").exists();
@@ -304,6 +308,7 @@ fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
         }
     }
     let newest = wal::newest(&logs);
+    let mut torn = None;
     for log in &logs {
         match wal::examine(log, Some(log) == newest).map_err(io)? {
             Finding::None => {}
@@ -311,13 +316,10 @@ fn check_files(path: &Path, dir: &Path) -> Result<(), OpenError> {
                 let reason = format!("{} has a hole at byte {at}", log.display());
                 return Err(corrupt(path, reason));
             }
-            Finding::Torn(at) => {
-                tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
-                cut_off(log, at).map_err(io)?;
-            }
+            Finding::Torn(at) => torn = Some((log.clone(), at)),
         }
     }
-    Ok(())
+    Ok(torn)
 }
 
 fn cut_off(log: &Path, at: u64) -> io::Result<()> {

@@ -7,8 +7,8 @@ use rocksdb::{Cache, DB};
 
 use crate::columns;
 use crate::engine::{
-    ENGINE_DIR, OpenError, check_columns, check_import, corrupt, fault, is_in_use, is_older,
-    options,
+    ENGINE_DIR, OpenError, check_columns, check_files, check_import, corrupt, fault, is_in_use,
+    is_older, options,
 };
 use crate::read;
 use crate::settings::EmbeddedSettings;
@@ -24,6 +24,9 @@ pub enum Look {
     InUse,
     /// A store of an older version, which the next start brings to this one's format.
     Older,
+    /// A store whose last commit was broken off while it was being written, when its process or its machine died. Nobody
+    /// was told that it was done; the next start cuts it off.
+    BrokenOff,
     /// A store.
     Store {
         /// The configuration.
@@ -36,16 +39,19 @@ pub enum Look {
 /// Looks into a data directory.
 ///
 /// # Errors
-/// When what is there can't be read as it stands. (A start may mend the end of a log that the power has cut
-/// off.)
+/// When what is there can't be read.
 pub fn look(settings: &EmbeddedSettings, clock: &Arc<dyn Clock>) -> Result<Look, OpenError> {
     let path = &settings.path;
     if is_in_use(path) {
         return Ok(Look::InUse);
     }
     let dir = path.join(ENGINE_DIR);
+    let broken_off = check_files(path, &dir)?;
     if !dir.join("CURRENT").exists() {
         return Ok(Look::Nothing);
+    }
+    if broken_off.is_some() {
+        return Ok(Look::BrokenOff);
     }
     let mut options = options(settings);
     options.create_if_missing(false);

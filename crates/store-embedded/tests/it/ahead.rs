@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pushroll_domain::{Registration, Store};
-use pushroll_store_embedded::EmbeddedSettings;
+use pushroll_domain::{Clock, Registration, Store};
+use pushroll_store_embedded::{EmbeddedSettings, Look, look};
 use pushroll_store_suite::World;
 use tempfile::TempDir;
 
@@ -144,6 +144,9 @@ async fn a_commit_that_was_cut_off_between_its_sectors_is_as_if_it_had_not_been(
         }
         fs::write(newest(&after), log).unwrap();
         let copy = crashed(&after);
+        let clock: Arc<dyn Clock> = copy.clock.clone();
+        let looked = look(&settings(&copy), &clock).unwrap();
+        assert!(matches!(looked, Look::BrokenOff), "{looked:?}");
         let restored = world.clone().in_store(Arc::new(copy.try_open(settings(&copy)).unwrap()));
         assert_eq!(restored.store.waiting(world.app), synced.len() as u64, "without {lost:?}");
         for one in &synced {

@@ -67,7 +67,9 @@ impl Data {
     pub fn apps_and_sealer(&self) -> Option<(Vec<Arc<App>>, &AesSealer)> {
         let directory = match &self.look {
             Some(Look::Store { directory, .. }) => directory,
-            Some(Look::Nothing | Look::InUse | Look::Older) | None => self.database.as_ref()?,
+            Some(Look::Nothing | Look::InUse | Look::Older | Look::BrokenOff) | None => {
+                self.database.as_ref()?
+            }
         };
         Some((apps_of(directory), self.sealer.as_ref()?))
     }
@@ -141,6 +143,8 @@ fn store_of(
         Ok(Look::InUse) => Finding::fine(SUBJECT, "a running server has it open, and is asked"),
         Ok(Look::Older) => Finding::warning(SUBJECT, "it is of an older version, and was not read")
             .advise("The next start brings it to this version's format; make a backup before."),
+        Ok(Look::BrokenOff) => Finding::warning(SUBJECT, "its last commit was broken off when its server died, and it was not read")
+            .advise("Nothing that was answered is lost: the next start cuts off what nobody was told of."),
         Ok(Look::Store { directory, .. }) => {
             let apps = apps_of(directory).len();
             let what = format!("it can be read: {} organizations, {apps} apps", directory.orgs().len());
@@ -149,7 +153,7 @@ fn store_of(
         Err(fault @ OpenError::Io { .. }) => Finding::fault(SUBJECT, fault.to_string())
             .advise("Run the doctor as the user that the server runs as, and see that the disk can be read."),
         Err(fault) => Finding::fault(SUBJECT, fault.to_string())
-            .advise("If the machine has just lost its power, a start may mend it; else do as is said above."),
+            .advise("A start would refuse it, too: do as is said above."),
     });
     looked.ok()
 }
@@ -164,7 +168,7 @@ fn of_key(
         Some(Look::Store { sealing_fingerprint, .. }) => {
             sealing_fingerprint.as_deref().map(KeyId::from_kept)
         }
-        Some(Look::Nothing | Look::InUse | Look::Older) | None => None,
+        Some(Look::Nothing | Look::InUse | Look::Older | Look::BrokenOff) | None => None,
     };
     let (finding, key) = match &settings.sealing_key {
         SealingKeySource::Given(text) => match SealingKey::parse(text) {
@@ -215,7 +219,7 @@ fn from_file(file: &Path, look: Option<&Look>) -> (Option<Finding>, Option<Seali
                 }
                 Some(Look::InUse) => Finding::fault(KEY, format!("{shown} is not there, while a server runs"))
                     .advise("Put the file back before that server stops: it will not start without it. If that server has other settings, name them with --config."),
-                Some(Look::Store { .. } | Look::Older) | None => Finding::fault(KEY, format!("{shown} is not there"))
+                Some(Look::Store { .. } | Look::Older | Look::BrokenOff) | None => Finding::fault(KEY, format!("{shown} is not there"))
                     .advise("Put your copy of the key there, or name it in sealing.key_file. Without it the credentials in the store are lost."),
             };
             (Some(finding), None)
