@@ -11,8 +11,7 @@
 //! this between its commits, makes the log longer.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::wal;
@@ -36,7 +35,7 @@ pub(crate) struct Ahead {
 }
 
 struct Log {
-    inode: u64,
+    path: PathBuf,
     file: File,
     /// How long it was when its last zeros were written.
     length: u64,
@@ -71,7 +70,7 @@ impl Ahead {
             Some(log) => {
                 log.used += bytes + FRAMING * (2 + bytes / BLOCK);
                 // The engine has cut it, or has come to the end of the zeros.
-                let is_as_left = log.file.metadata()?.len() == log.length;
+                let is_as_left = length(&log.file)? == log.length;
                 !is_as_left || log.used + ahead / LEFT > log.length
             }
             None => false,
@@ -85,7 +84,7 @@ impl Ahead {
             && log.used + ahead / LEFT > log.length
         {
             log.file.write_all(&self.zeros)?;
-            log.length = log.file.metadata()?.len();
+            log.length = length(&log.file)?;
         }
         Ok(())
     }
@@ -96,17 +95,24 @@ impl Ahead {
             self.log = None;
             return Ok(());
         };
-        let found = fs::metadata(&path)?;
-        let is_as_left = |log: &Log| log.inode == found.ino() && log.length == found.len();
-        if !self.log.as_ref().is_some_and(is_as_left) {
-            let file = OpenOptions::new().append(true).open(&path)?;
-            let found = file.metadata()?;
-            // It ends where the engine is.
-            let (inode, length) = (found.ino(), found.len());
-            self.log = Some(Log { inode, file, length, used: length });
+        if let Some(log) = &self.log
+            && log.path == path
+            && log.length == length(&log.file)?
+        {
+            return Ok(());
         }
+        let file = OpenOptions::new().append(true).open(&path)?;
+        // It ends where the engine is.
+        let length = length(&file)?;
+        self.log = Some(Log { path, file, length, used: length });
         Ok(())
     }
+}
+
+/// How long a file is now, without a look at its times: Linux counts them finer once somebody has seen them, and the
+/// next sync of what was written then has to write them, too.
+fn length(mut file: &File) -> io::Result<u64> {
+    file.seek(SeekFrom::End(0))
 }
 
 fn newest_log(directory: &Path) -> io::Result<Option<PathBuf>> {
