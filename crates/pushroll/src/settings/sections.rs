@@ -79,7 +79,7 @@ section! {
         /// The longest write-ahead log, in bytes: what is read again at the start after a crash.
         "wal_bytes" wal_bytes: u64 = 256 * MIB, whole(MIB, 64 * GIB);
         /// How many bytes of the log are filled with zeros before they are needed: a sync that does not make the log
-        /// longer takes about half of the time. 0 turns it off.
+        /// longer takes about half of the time. Of no use on file systems that never write in place (btrfs, ZFS). 0 turns it off.
         "wal_ahead_bytes" wal_ahead_bytes: usize = MIB as usize, whole(0, 64 * MIB);
         /// The most table files held open.
         "open_files" open_files: u32 = 512, whole(16, 1_000_000);
