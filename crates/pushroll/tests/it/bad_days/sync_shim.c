@@ -69,12 +69,14 @@ static int watched_path(int fd, char *path) {
 
 /* --- what is on stable storage --- */
 
-/* The engine writes to its log from the beginning to the end, and syncs it by the same descriptor. */
+/* The engine writes to its log from the beginning to the end, and syncs it by the same descriptor. Whoever
+ * has written nothing by his descriptor syncs all that is there. */
 static off_t written(int fd, const char *path, const struct stat *file) {
     size_t length = strlen(path);
-    if (length < 4 || strcmp(path + length - 4, ".log") != 0)
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (length < 4 || strcmp(path + length - 4, ".log") != 0 || at <= 0)
         return file->st_size;
-    return lseek(fd, 0, SEEK_CUR);
+    return at;
 }
 
 static char *file_line(int fd, const char *path, const struct stat *file) {
