@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::columns::{self, Column, Columns};
 use crate::group::Memory;
 use crate::keys;
+use crate::known::Counts;
 use crate::moving;
 use crate::retrying::{RetryChange, Retrying};
 use crate::rows;
@@ -126,6 +127,8 @@ pub(crate) struct Found {
     pub(crate) loads: HashMap<Lane, u64>,
     /// Of the registrations that are in hand, those that are pending.
     pub(crate) still_pending: HashSet<RegistrationId>,
+    /// How many are pending among their equals.
+    pub(crate) equals: Counts,
     /// What the writer keeps in memory.
     pub(crate) memory: Memory,
     /// Callbacks that are kept for another attempt.
@@ -250,7 +253,7 @@ pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     options.set_max_total_wal_size(settings.wal_bytes);
     let buffers = WriteBufferManager::new_write_buffer_manager(settings.write_buffer_bytes, false);
     options.set_write_buffer_manager(&buffers);
-    options.set_max_open_files(i32::try_from(settings.max_open_files).unwrap_or(i32::MAX));
+    options.set_max_open_files(open_files(settings.max_open_files));
     options.set_max_background_jobs(i32::try_from(settings.background_jobs).unwrap_or(i32::MAX));
     // Merging everything of a kind of row takes minutes. Threads of their own do that, so that queues, whose tables
     // come every few seconds, need not wait for it.
@@ -273,6 +276,11 @@ pub(crate) fn options(settings: &EmbeddedSettings) -> Options {
     options.set_keep_log_file_num(LOG_FILES);
     options.set_max_log_file_size(LOG_FILE_BYTES);
     options
+}
+
+/// The engine's word for all is -1: then a look-up need not ask for each table whether it is open.
+fn open_files(most: u32) -> i32 {
+    if most == 0 { -1 } else { i32::try_from(most).unwrap_or(i32::MAX) }
 }
 
 /// Whether somebody may work on a store: not while it is being imported into.
@@ -408,6 +416,7 @@ fn count(db: &DB, taken: &HashSet<RegistrationId>) -> Result<Found, StoreError> 
             return Err(rows::corrupt("pending registration"));
         };
         *found.loads.entry(keys::lane_of(app, row.platform)).or_default() += 1;
+        found.equals.add(&key.try_into().map_err(|_| rows::corrupt("pending registration"))?);
         if taken.contains(&id) {
             found.still_pending.insert(id);
         }

@@ -13,7 +13,8 @@ use crate::columns::{Column, Columns};
 use crate::deliveries::Waiting;
 use crate::hands::Change;
 use crate::health::fault_of;
-use crate::keys::{self, CallbackKey};
+use crate::keys::{self, CallbackKey, USER_PREFIX};
+use crate::known::{Known, Slot};
 use crate::retrying::RetryChange;
 
 /// What only the writer knows, rebuilt at every opening.
@@ -30,8 +31,10 @@ pub(crate) struct Memory {
 pub(crate) enum Effect {
     /// A registration is pending.
     Accepted(Lane),
-    /// A registration is no longer pending.
-    Ended(Lane),
+    /// A registration is no longer pending; which count it had among its equals.
+    Ended(Lane, Slot),
+    /// This user has a device.
+    DeviceStored([u8; USER_PREFIX]),
     /// What happened to a queue.
     Queue(Change),
     /// A callback waits.
@@ -87,6 +90,7 @@ struct Touched {
 /// The changes of a group so far.
 pub(crate) struct Group<'a> {
     pub(crate) memory: &'a Memory,
+    pub(crate) known: &'a Known,
     db: &'a DB,
     columns: Columns<'a>,
     /// The engine's sequence number before the group.
@@ -102,9 +106,15 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(memory: &'a Memory, db: &'a DB, columns: Columns<'a>) -> Self {
+    pub(crate) fn new(
+        memory: &'a Memory,
+        known: &'a Known,
+        db: &'a DB,
+        columns: Columns<'a>,
+    ) -> Self {
         Self {
             memory,
+            known,
             db,
             columns,
             sequence: db.latest_sequence_number(),
@@ -129,7 +139,13 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn put(&mut self, column: Column, key: impl Into<Vec<u8>>, value: Vec<u8>) {
-        self.change(column, key.into(), Action::Put(value));
+        let key = key.into();
+        if column == Column::Devices
+            && let Some(user) = key.first_chunk()
+        {
+            self.effects.push(Effect::DeviceStored(*user));
+        }
+        self.change(column, key, Action::Put(value));
     }
 
     pub(crate) fn delete(&mut self, column: Column, key: impl Into<Vec<u8>>) {
@@ -203,24 +219,26 @@ impl<'a> Group<'a> {
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, at)| (key, &self.operations[*at].action))
             .collect();
-        let (db, handle) = (self.db, self.columns.get(column));
-        let cursor = self.cursors[column as usize].get_or_insert_with(|| {
-            let mut options = ReadOptions::default();
-            options.set_prefix_same_as_start(true);
-            db.raw_iterator_cf_opt(handle, options)
-        });
-        cursor.seek(prefix);
-        while let Some((key, value)) = cursor.item() {
-            if !key.starts_with(prefix) {
-                break;
+        if column != Column::Devices || !self.known.newcomers.has_none(prefix) {
+            let (db, handle) = (self.db, self.columns.get(column));
+            let cursor = self.cursors[column as usize].get_or_insert_with(|| {
+                let mut options = ReadOptions::default();
+                options.set_prefix_same_as_start(true);
+                db.raw_iterator_cf_opt(handle, options)
+            });
+            cursor.seek(prefix);
+            while let Some((key, value)) = cursor.item() {
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                let is_ours = ours.binary_search_by(|(other, _)| other.as_slice().cmp(key)).is_ok();
+                if !is_ours && visitor(key, value)?.is_break() {
+                    return Ok(());
+                }
+                cursor.next();
             }
-            let is_ours = ours.binary_search_by(|(other, _)| other.as_slice().cmp(key)).is_ok();
-            if !is_ours && visitor(key, value)?.is_break() {
-                return Ok(());
-            }
-            cursor.next();
+            cursor.status().map_err(|error| fault_of(&error))?;
         }
-        cursor.status().map_err(|error| fault_of(&error))?;
         for (key, action) in ours {
             if let Action::Put(value) = action
                 && visitor(key, value)?.is_break()

@@ -19,6 +19,7 @@ mod group;
 mod hands;
 mod health;
 mod keys;
+mod known;
 mod loads;
 mod log;
 mod look;

@@ -14,6 +14,7 @@ use crate::apply::{marks_of, pending_key};
 use crate::columns::{Column, Columns};
 use crate::health::fault_of;
 use crate::keys::{self, USER_PREFIX};
+use crate::known::{Known, Look};
 use crate::retention::Kept;
 use crate::rows;
 
@@ -48,45 +49,69 @@ pub(crate) fn statuses(
     ids.iter().map(status).collect()
 }
 
-/// What stands in the way of each registration.
+/// What stands in the way of each registration. Pending rows are looked at first: an older one that ends
+/// meanwhile is then seen as a device.
 pub(crate) fn standings(
     db: &DB,
     columns: Columns<'_>,
+    known: &Known,
     batch: &[Arc<Registration>],
 ) -> Result<Vec<Standing>, StoreError> {
-    let mut options = ReadOptions::default();
-    options.set_prefix_same_as_start(true);
-    let mut equals = db.raw_iterator_cf_opt(columns.get(Column::Pending), options);
-    batch.iter().map(|one| standing(db, columns, &mut equals, one)).collect()
+    let older = |one: &Arc<Registration>| {
+        let key = pending_key(one);
+        let is_asked = one.claimed.token().is_some() && known.equals.may_have(&key);
+        let older = if is_asked { oldest_equal(db, columns, &key)? } else { None };
+        Ok((keys::user_in(&key), older))
+    };
+    let older = batch.iter().map(older).collect::<Result<Vec<_>, StoreError>>()?;
+    let looks: Vec<_> = older.iter().map(|(user, _)| known.newcomers.look(user)).collect();
+    let mut devices = db.raw_iterator_cf_opt(columns.get(Column::Devices), of_one_user());
+    let standing = |((one, (user, older)), look): ((&Arc<Registration>, _), Look)| {
+        let stored = stored(&mut devices, known, one, &user, &look)?;
+        Ok(stored.or(older).unwrap_or(Standing::Free))
+    };
+    batch.iter().zip(older).zip(looks).map(standing).collect()
 }
 
-/// Pending rows are looked at first: an older one that ends meanwhile is then seen as a device.
-fn standing(
-    db: &DB,
-    columns: Columns<'_>,
-    equals: &mut DBRawIterator<'_>,
+/// Iterators see what lies under the 32 bytes of app and user that they are set to.
+fn of_one_user() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_prefix_same_as_start(true);
+    options
+}
+
+/// Whether the device of a registration is stored, by another one.
+fn stored(
+    devices: &mut DBRawIterator<'_>,
+    known: &Known,
     registration: &Registration,
-) -> Result<Standing, StoreError> {
-    let Some(token) = registration.claimed.token() else { return Ok(Standing::Free) };
-    let own_key = pending_key(registration);
-    let older = oldest_equal(db, columns, equals, &own_key)?;
-    let device = keys::device(&keys::user_in(&own_key), token);
-    let device = db.get_pinned_cf(columns.get(Column::Devices), device);
-    if let Some(row) = device.map_err(|e| fault_of(&e))? {
-        let id = rows::registered_by(&row)?;
-        if id != registration.id {
-            return Ok(Standing::Stored(id));
-        }
+    user: &[u8; USER_PREFIX],
+    look: &Look,
+) -> Result<Option<Standing>, StoreError> {
+    let Some(token) = registration.claimed.token() else { return Ok(None) };
+    devices.seek(user);
+    if !devices.key().is_some_and(|key| key.starts_with(user)) {
+        devices.status().map_err(|e| fault_of(&e))?;
+        known.newcomers.found_none(look);
+        return Ok(None);
     }
-    Ok(older.unwrap_or(Standing::Free))
+    let key = keys::device(user, token);
+    if devices.key() != Some(&key) {
+        devices.seek(&key);
+    }
+    let Some((_, row)) = devices.item().filter(|(found, _)| *found == key) else {
+        return devices.status().map_err(|e| fault_of(&e)).map(|()| None);
+    };
+    let id = rows::registered_by(row)?;
+    Ok((id != registration.id).then_some(Standing::Stored(id)))
 }
 
 fn oldest_equal(
     db: &DB,
     columns: Columns<'_>,
-    equals: &mut DBRawIterator<'_>,
     own_key: &keys::PendingKey,
 ) -> Result<Option<Standing>, StoreError> {
+    let mut equals = db.raw_iterator_cf_opt(columns.get(Column::Pending), of_one_user());
     let prefix = &own_key[..own_key.len() - 16];
     equals.seek(prefix);
     match equals.key() {

@@ -21,7 +21,7 @@ pub struct EmbeddedSettings {
     /// How many bytes of the write-ahead log are written with zeros before they are needed, since a
     /// sync takes half of the time then. Default 1 MiB; 0 for none.
     pub wal_ahead_bytes: usize,
-    /// The most table files held open. Default 512.
+    /// The most table files held open; 0 for all that there are, with which look-ups are fastest. Default 0.
     pub max_open_files: u32,
     /// Threads that write and merge tables in the background. Default 2.
     pub background_jobs: u32,
@@ -59,7 +59,7 @@ impl EmbeddedSettings {
             write_buffer_bytes: 64 * MIB,
             wal_bytes: 256 * MIB as u64,
             wal_ahead_bytes: MIB,
-            max_open_files: 512,
+            max_open_files: 0,
             background_jobs: 2,
             table_bytes_per_second: 128 * MIB as u64,
             commit_queue_items: 65_536,

@@ -13,6 +13,7 @@ use crate::columns::Columns;
 use crate::engine::ENGINE_DIR;
 use crate::hands::Hands;
 use crate::health::Health;
+use crate::known::Known;
 use crate::loads::Loads;
 use crate::log::LogNumbers;
 use crate::retention::Kept;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) engine: RwLock<Option<DB>>,
     pub(crate) health: Health,
     pub(crate) hands: Hands,
+    pub(crate) known: Known,
     pub(crate) loads: Loads,
     pub(crate) callbacks_waiting: AtomicU64,
     pub(crate) retrying: Retrying,

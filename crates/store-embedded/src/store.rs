@@ -23,6 +23,7 @@ use crate::engine::{self, DirectoryLock, OpenError};
 use crate::group::Group;
 use crate::hands::Hands;
 use crate::health::{Health, fault_of, unavailable};
+use crate::known::Known;
 use crate::loads::Loads;
 use crate::log::LogNumbers;
 use crate::meters::Meters;
@@ -61,6 +62,8 @@ impl EmbeddedStore {
         engine::check_import(&settings.path, &opened.db)?;
         let (loads, memory) = (Loads::default(), opened.found.memory);
         loads.replace(opened.found.loads);
+        let known = Known::default();
+        known.equals.replace(&opened.found.equals);
         let items = usize::try_from(settings.commit_queue_items).unwrap_or(usize::MAX);
         let room = Arc::new(Semaphore::new(items.clamp(1, Semaphore::MAX_PERMITS)));
         let shared = Arc::new(Shared {
@@ -72,6 +75,7 @@ impl EmbeddedStore {
             engine: RwLock::new(Some(opened.db)),
             health: Health::open(),
             hands: Hands::default(),
+            known,
             loads,
             settings,
         });

@@ -168,7 +168,7 @@ impl Writer {
             Err(fault) => return Next::Reopen(fault.to_string()),
         };
         let began = Instant::now();
-        let mut group = Group::new(&self.memory, db, columns);
+        let mut group = Group::new(&self.memory, &self.shared.known, db, columns);
         let mut replies = Vec::new();
         let mut rooms = Vec::new();
         let mut items = 0;
@@ -241,6 +241,8 @@ impl Writer {
             match engine::open(&shared.settings, &shared.clock, &shared.hands.taken()) {
                 Ok(opened) => {
                     shared.loads.replace(opened.found.loads);
+                    shared.known.equals.replace(&opened.found.equals);
+                    shared.known.newcomers.forget_all();
                     shared.retrying.replace(opened.found.retrying);
                     shared.hands.keep_only(&opened.found.still_pending);
                     self.memory = opened.found.memory;
@@ -285,7 +287,11 @@ fn note(shared: &Shared, memory: &mut Memory, effects: Vec<Effect>) {
     for effect in effects {
         match effect {
             Effect::Accepted(lane) => shared.loads.add(lane),
-            Effect::Ended(lane) => shared.loads.subtract(lane),
+            Effect::Ended(lane, slot) => {
+                shared.loads.subtract(lane);
+                shared.known.equals.subtract(slot);
+            }
+            Effect::DeviceStored(user) => shared.known.newcomers.stored(&user),
             Effect::Queue(change) => changes.push(change),
             Effect::CallbackAdded(key) => added.push(key),
             Effect::CallbackBegun(key) => memory.callbacks.removed(&key),

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pushroll_domain::{Finished, Outcome, Platform, Registration, RegistrationId, Status};
+use pushroll_domain::{
+    Finish, Finished, Outcome, Platform, Registration, RegistrationId, Standing, Status,
+};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -31,6 +33,30 @@ pub async fn of_many_equal_registrations_finished_at_once_one_succeeds(world: Wo
         assert_eq!(winners.len(), 1, "{ended:?}");
         let devices = world.devices(&user).await;
         assert_eq!(devices.iter().map(|one| one.id).collect::<Vec<_>>(), [winners[0].0]);
+    }
+    world.waits_for(0).await;
+}
+
+/// Each looks before it finishes, as whoever asks a provider in between.
+pub async fn of_one_user_no_more_than_allowed_are_stored_by_many_who_look_at_once(world: World) {
+    const ALLOWED: usize = 3;
+    for round in 0..10 {
+        let user = format!("user {round}");
+        let mut tasks = JoinSet::new();
+        for n in 0..16 {
+            let (world, user) = (world.clone(), user.clone());
+            tasks.spawn(async move {
+                let one = world.accept(&world.ios(&user, &format!("{n:02x}"))).await;
+                assert_eq!(world.standing(&one).await, Standing::Free);
+                let devices_per_user = u32::try_from(ALLOWED).unwrap();
+                let finish = Finish { devices_per_user, ..world.a_finish(&one, verified()) };
+                world.store.finish(vec![finish]).await.unwrap()
+            });
+        }
+        let ended = tasks.join_all().await;
+        let stored = ended.iter().filter(|one| **one == [SUCCESS]).count();
+        assert_eq!(stored, ALLOWED, "{ended:?}");
+        assert_eq!(world.tokens(&user).await.len(), ALLOWED);
     }
     world.waits_for(0).await;
 }

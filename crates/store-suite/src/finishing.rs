@@ -165,6 +165,30 @@ pub async fn a_user_has_no_more_devices_than_allowed(world: World) {
     assert_eq!(world.store.finish(vec![finish]).await.unwrap(), [SUCCESS], "there is room again");
 }
 
+/// Nobody relies on what he saw when he looked.
+pub async fn devices_that_were_stored_after_a_look_count(world: World) {
+    let mut batch = Vec::new();
+    for n in 0..4 {
+        batch.push(world.accept(&world.ios("ann", &format!("{n:02x}"))).await);
+    }
+    let equal = world.accept(&world.ios("ann", "00")).await;
+    let finish = |one| Finish { devices_per_user: 2, ..world.a_finish(one, verified()) };
+    let refused = Finished::Ended(failed(FailureReason::FailedToStoreDevice));
+    assert_eq!(world.store.standings(&batch).await.unwrap(), [Standing::Free; 4]);
+    assert_eq!(world.store.finish(vec![finish(&batch[0])]).await.unwrap(), [SUCCESS]);
+    assert_eq!(world.store.finish(vec![finish(&equal)]).await.unwrap(), [DUPLICATE]);
+    let rest = vec![finish(&batch[1]), finish(&batch[2])];
+    assert_eq!(world.store.finish(rest).await.unwrap(), [SUCCESS, refused]);
+    world.clean_up("ann").await;
+    assert_eq!(world.standing(&batch[3]).await, Standing::Free);
+    let late = world.accept(&world.ios("ann", "0a")).await;
+    assert_eq!(world.verify(&late).await, SUCCESS);
+    let again = world.accept(&world.ios("ann", "03")).await;
+    assert_eq!(world.verify(&again).await, SUCCESS);
+    assert_eq!(world.verify(&batch[3]).await, DUPLICATE, "it was covered, and there is one now");
+    assert_eq!(world.tokens("ann").await, ["03", "0a"]);
+}
+
 /// It needs no room.
 pub async fn at_the_limit_a_known_device_is_a_duplicate(world: World) {
     world.stored(&world.ios("ann", "a1")).await;

@@ -89,6 +89,7 @@ macro_rules! every_case {
             a_duplicate_refreshes_when_the_device_was_last_seen_and_nothing_else,
             a_duplicate_of_a_device_that_is_gone_has_to_be_verified,
             a_user_has_no_more_devices_than_allowed,
+            devices_that_were_stored_after_a_look_count,
             at_the_limit_a_known_device_is_a_duplicate,
             the_same_token_under_another_user_is_a_device_of_its_own,
             of_equal_registrations_in_one_slice_the_first_succeeds,
@@ -192,6 +193,7 @@ macro_rules! every_case {
         ]);
         $crate::cases_of!($make, crowds: [
             of_many_equal_registrations_finished_at_once_one_succeeds,
+            of_one_user_no_more_than_allowed_are_stored_by_many_who_look_at_once,
             no_device_is_left_of_what_was_accepted_before_a_cleanup,
             devices_are_those_of_successes_whatever_happens_at_once,
             many_who_accept_at_once_are_all_kept,

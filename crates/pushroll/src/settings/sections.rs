@@ -81,8 +81,8 @@ section! {
         /// How many bytes of the log are filled with zeros before they are needed: a sync that does not make the log
         /// longer takes about half of the time. Of no use on file systems that never write in place (btrfs, ZFS). 0 turns it off.
         "wal_ahead_bytes" wal_ahead_bytes: usize = MIB as usize, whole(0, 64 * MIB);
-        /// The most table files held open.
-        "open_files" open_files: u32 = 512, whole(16, 1_000_000);
+        /// The most table files held open; 0 for all that there are, with which look-ups are fastest: some 4 for each million devices.
+        "open_files" open_files: u32 = 0, whole(0, 1_000_000);
         /// Threads that write and merge tables in the background.
         "background_jobs" background_jobs: u32 = 2, whole(1, 256);
         /// The most bytes written to tables in a second, the log not counted. Merging tables slows down the disk for

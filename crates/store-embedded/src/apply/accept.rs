@@ -44,6 +44,8 @@ pub(crate) fn pending_key(registration: &Registration) -> PendingKey {
 pub(crate) fn accept(group: &mut Group<'_>, items: Vec<AcceptItem>) {
     for item in items {
         let row = PendingRow { commit: group.next_commit(), ..item.row };
+        // Also if the commit fails: then everything is counted anew.
+        group.known.equals.add(&item.pending);
         group.put(Column::Pending, item.pending, rows::encode_pending(row));
         group.put(Column::Queue, item.place.key, item.value);
         group.effect(Effect::Accepted(item.place.lane));

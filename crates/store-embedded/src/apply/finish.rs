@@ -13,6 +13,7 @@ use crate::columns::Column;
 use crate::group::{Effect, Group};
 use crate::hands::Change;
 use crate::keys::{self, PendingKey, USER_PREFIX};
+use crate::known::Slot;
 use crate::rows::{self, PendingRow};
 
 /// A registration to finish, with all that can be prepared on the caller's thread.
@@ -54,7 +55,7 @@ fn finish_one(group: &mut Group<'_>, item: FinishItem) -> Result<Finished, Store
 
     group.delete(Column::Pending, item.pending);
     group.delete(Column::Queue, keys::queue(registration.lane(), pending.due, registration.id));
-    group.effect(Effect::Ended(registration.lane()));
+    group.effect(Effect::Ended(registration.lane(), Slot::of(&item.pending)));
     group.effect(Effect::Queue(Change::Gone(registration.id)));
     if registration.tracked || outcome != Outcome::Success {
         record(group, &item, outcome);

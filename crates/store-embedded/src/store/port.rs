@@ -85,10 +85,14 @@ impl Store for EmbeddedStore {
 
     async fn standings(&self, batch: &[Arc<Registration>]) -> Result<Vec<Standing>, StoreError> {
         if batch.len() <= FEW {
-            return self.shared.read(|db, columns| read::standings(db, columns, batch));
+            let known = &self.shared.known;
+            return self.shared.read(|db, columns| read::standings(db, columns, known, batch));
         }
         let batch = batch.to_vec();
-        self.read_long(move |_, db, columns| read::standings(db, columns, &batch)).await
+        self.read_long(move |shared, db, columns| {
+            read::standings(db, columns, &shared.known, &batch)
+        })
+        .await
     }
 
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Finished>, StoreError> {

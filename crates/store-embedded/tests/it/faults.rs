@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushroll_domain::{
-    Accept, Finished, Outcome, Platform, Registration, RegistrationView, Status, Store, StoreError,
+    Accept, FailureReason, Finish, Finished, Outcome, Platform, Registration, RegistrationView,
+    Standing, Status, Store, StoreError,
 };
 use pushroll_store_embedded::{EmbeddedSettings, EmbeddedStore};
 use pushroll_store_suite::World;
@@ -153,6 +154,32 @@ async fn after_a_failed_sync_the_store_recovers_by_itself() {
             .await;
     }
     world.store.close().await;
+}
+
+/// Whoever had looked before knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_a_failed_write_has_left_counts() {
+    let Some(faults) = Faults::of_this_process() else {
+        return run_under_faults("faults::a_device_that_a_failed_write_has_left_counts");
+    };
+    let world = World::new(Arc::new(faults.open())).await;
+    let store = &world.store;
+    let [first, second] =
+        [("ann", "a1"), ("ann", "a2")].map(|(user, token)| world.ios(user, token));
+    let [first, second] = [world.accept(&first).await, world.accept(&second).await];
+    let batch = [first.clone(), second.clone()];
+    assert_eq!(store.standings(&batch).await.unwrap(), [Standing::Free; 2]);
+    let only_one = |one| Finish { devices_per_user: 1, ..world.a_finish(one, verified()) };
+    faults.begin("sync-fails");
+    assert!(is_unavailable(&store.finish(vec![only_one(&first)]).await));
+    faults.end("sync-fails");
+    ready_again(&**store).await;
+    // Its record was written, and only its sync failed.
+    assert_eq!(world.tokens("ann").await, ["a1"]);
+    let refused = Finished::Ended(Outcome::Failed(FailureReason::FailedToStoreDevice));
+    assert_eq!(store.finish(vec![only_one(&second)]).await.unwrap(), [refused]);
+    assert_eq!(world.tokens("ann").await, ["a1"]);
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pushroll_domain::{Finished, Outcome, PageRequest, Platform, Store};
+use pushroll_domain::{Finished, Outcome, PageRequest, Platform, Standing, Store};
 use pushroll_store_embedded::{Look, OpenError};
 use pushroll_store_suite::{RETENTION, World};
 
@@ -113,6 +113,21 @@ async fn what_was_accepted_is_there_after_a_restart_and_in_nobodys_hands() {
     // Its mark is gone with the last that it covered.
     world.stored(&world.ios("bob", "b1")).await;
     assert_eq!(world.tokens("bob").await, ["b1"]);
+}
+
+#[tokio::test]
+async fn equal_registrations_keep_their_order_over_a_restart() {
+    let place = Place::new();
+    let world = World::new(Arc::new(place.open())).await;
+    let first = world.accept(&world.ios("ann", "a1")).await;
+    let second = world.accept(&world.ios("ann", "A1")).await;
+    world.store.close().await;
+    let world = world.in_store(Arc::new(place.open()));
+    assert_eq!(world.standing(&first).await, Standing::Free);
+    let after = Standing::After { id: first.id, due: first.due };
+    assert_eq!(world.standing(&second).await, after);
+    world.fail(&first).await;
+    assert_eq!(world.standing(&second).await, Standing::Free);
 }
 
 #[tokio::test]

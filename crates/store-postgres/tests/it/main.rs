@@ -71,6 +71,7 @@ mod suite_of_three {
     ]);
     pushroll_store_suite::cases_of!(make, crowds: [
         of_many_equal_registrations_finished_at_once_one_succeeds,
+        of_one_user_no_more_than_allowed_are_stored_by_many_who_look_at_once,
         no_device_is_left_of_what_was_accepted_before_a_cleanup,
         devices_are_those_of_successes_whatever_happens_at_once,
         many_who_accept_at_once_are_all_kept,
