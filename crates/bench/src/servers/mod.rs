@@ -8,6 +8,7 @@ pub mod simulator;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -112,8 +113,22 @@ pub fn open_as_many_files_as_may_be() -> anyhow::Result<()> {
 }
 
 /// A port that was free a moment ago.
+///
+/// Below those from which outgoing connections take theirs, of which a load generator makes thousands: one of
+/// these could take it before the server has it.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // Other runs beside this one begin elsewhere.
+    let first = std::process::id().wrapping_mul(101);
+    for _ in PORTS {
+        let next = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + next % (PORTS.end - PORTS.start))?;
+        if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)
 }
 
 /// This program, which is also every server that the measured one is compared with.
