@@ -23,6 +23,8 @@ pub struct Setup {
     pub dir: PathBuf,
     /// Whether verification is paused.
     pub paused: bool,
+    /// More settings of the store, as lines of TOML.
+    pub store: String,
     /// More settings, as TOML tables.
     pub more: String,
     /// The core that it stays on.
@@ -33,7 +35,14 @@ impl Setup {
     /// A server in this directory as it is set up by default, but that nothing limits what waits.
     pub fn new(program: Option<&Path>, dir: &Path) -> Self {
         let program = program.map(Path::to_owned);
-        Self { program, dir: dir.to_owned(), paused: false, more: String::new(), core: None }
+        Self {
+            program,
+            dir: dir.to_owned(),
+            paused: false,
+            store: String::new(),
+            more: String::new(),
+            core: None,
+        }
     }
 
     /// With verification paused.
@@ -51,12 +60,13 @@ impl Setup {
         let port = free_port()?;
         let file = self.dir.join("pushroll.toml");
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\n[store]\nkind = \"embedded\"\npath = {:?}\n\
+            "listen = \"127.0.0.1:{port}\"\n[store]\nkind = \"embedded\"\npath = {:?}\n{}\
              [admin]\ntoken = \"{ADMIN_TOKEN}\"\n[verification]\npaused = {}\n\
              [limits]\nwaiting_per_app = 1000000000\n\
              [callbacks]\nallow_http = true\nallow_ranges = [\"127.0.0.1/32\"]\n\
              [log]\nlevel = \"warn\"\n{}{}",
             self.data(),
+            self.store,
             self.paused,
             providers.settings()?,
             self.more,
