@@ -216,12 +216,13 @@ impl Channel {
         refuse(refused, fault);
     }
 
-    /// Takes a connection out of service: what is under way on it may end, nothing new begins.
-    pub fn retire(self: &Arc<Self>, connection: &Arc<Connection>, why: Retired) {
+    /// Takes a connection out of service: what is under way on it may end, nothing new begins. Whether it was in
+    /// service until now.
+    pub fn retire(self: &Arc<Self>, connection: &Arc<Connection>, why: Retired) -> bool {
         let mut state = self.state.lock();
         let Some(n) = state.slots.iter().position(|s| Arc::ptr_eq(&s.connection, connection))
         else {
-            return;
+            return false;
         };
         let slot = state.slots.swap_remove(n);
         connection.retire(why);
@@ -246,6 +247,7 @@ impl Channel {
             )),
         };
         refuse(refused, &fault);
+        true
     }
 
     /// Takes every connection out of service.

@@ -185,20 +185,23 @@ impl PoolInner {
         (before < self.limits.connections || self.evict()).then_some(counted)
     }
 
+    /// Takes the idlest connection out of service; `false` if there is none.
     fn evict(&self) -> bool {
         let channels: Vec<_> = self.channels.lock().values().cloned().collect();
-        let idlest = channels
-            .into_iter()
-            .filter_map(|channel| {
-                let (used_ms, connection) = channel.idlest()?;
-                Some((used_ms, connection, channel))
-            })
-            .min_by_key(|(used_ms, ..)| *used_ms);
-        let Some((_, connection, channel)) = idlest else {
-            return false;
-        };
-        channel.retire(&connection, Retired::Evicted);
-        true
+        loop {
+            let idlest = channels
+                .iter()
+                .filter_map(|channel| {
+                    let (used_ms, connection) = channel.idlest()?;
+                    Some((used_ms, connection, channel))
+                })
+                .min_by_key(|(used_ms, ..)| *used_ms);
+            let Some((_, connection, channel)) = idlest else { return false };
+            // If somebody else was faster, it made room for him, and there is another one for us or none.
+            if channel.retire(&connection, Retired::Evicted) {
+                return true;
+            }
+        }
     }
 
     fn forget(&self, key: ChannelKey) {
