@@ -49,6 +49,8 @@ pub struct PoolState {
     pub credentials: usize,
     /// Connections, those included that are being made or are ending.
     pub connections: usize,
+    /// Connections that take requests: not those that are being made or are ending.
+    pub in_service: usize,
 }
 
 impl ProviderClients {
@@ -99,7 +101,11 @@ impl ProviderClients {
     /// How much of the connections there is right now.
     #[must_use]
     pub fn pool_state(&self) -> PoolState {
-        PoolState { credentials: self.pool.channels(), connections: self.pool.connections() }
+        PoolState {
+            credentials: self.pool.channels(),
+            connections: self.pool.connections(),
+            in_service: self.pool.in_service(),
+        }
     }
 
     /// Ends every connection, once what is under way on it has ended or timed out. Dry runs asked for

@@ -57,20 +57,21 @@ pub(crate) fn standings(
     known: &Known,
     batch: &[Arc<Registration>],
 ) -> Result<Vec<Standing>, StoreError> {
-    let older = |one: &Arc<Registration>| {
+    // The looks begin before the iterator sees anything.
+    let begin = |one: &Arc<Registration>| {
         let key = pending_key(one);
         let is_asked = one.claimed.token().is_some() && known.equals.may_have(&key);
         let older = if is_asked { oldest_equal(db, columns, &key)? } else { None };
-        Ok((keys::user_in(&key), older))
+        let user = keys::user_in(&key);
+        Ok((user, older, known.newcomers.look(&user)))
     };
-    let older = batch.iter().map(older).collect::<Result<Vec<_>, StoreError>>()?;
-    let looks: Vec<_> = older.iter().map(|(user, _)| known.newcomers.look(user)).collect();
+    let begun = batch.iter().map(begin).collect::<Result<Vec<_>, StoreError>>()?;
     let mut devices = db.raw_iterator_cf_opt(columns.get(Column::Devices), of_one_user());
-    let standing = |((one, (user, older)), look): ((&Arc<Registration>, _), Look)| {
+    let standing = |(one, (user, older, look)): (&Arc<Registration>, _)| {
         let stored = stored(&mut devices, known, one, &user, &look)?;
         Ok(stored.or(older).unwrap_or(Standing::Free))
     };
-    batch.iter().zip(older).zip(looks).map(standing).collect()
+    batch.iter().zip(begun).map(standing).collect()
 }
 
 /// Iterators see what lies under the 32 bytes of app and user that they are set to.
@@ -234,9 +235,8 @@ pub(crate) fn registrations_of_user(
     let before = place(page);
     // The newest pending ones, however many there are: a heap of the wanted ones, oldest on top.
     let mut newest = BinaryHeap::new();
-    let mut options = ReadOptions::default();
+    let mut options = of_one_user();
     options.set_snapshot(&snapshot);
-    options.set_prefix_same_as_start(true);
     let mut pending = db.raw_iterator_cf_opt(columns.get(Column::Pending), options);
     pending.seek(prefix);
     while let Some((key, row)) = pending.item() {
@@ -390,9 +390,7 @@ fn for_each(
     prefix: &[u8; USER_PREFIX],
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut options = ReadOptions::default();
-    options.set_prefix_same_as_start(true);
-    let mut cursor = db.raw_iterator_cf_opt(columns.get(column), options);
+    let mut cursor = db.raw_iterator_cf_opt(columns.get(column), of_one_user());
     cursor.seek(prefix);
     while let Some((key, row)) = cursor.item() {
         visit(key, row)?;

@@ -259,6 +259,11 @@ impl Channel {
         }
     }
 
+    /// The number of connections that take requests.
+    pub fn in_service(&self) -> usize {
+        self.state.lock().slots.len()
+    }
+
     /// The connection that has been idle for longest, and when it was last used.
     pub fn idlest(&self) -> Option<(u64, Arc<Connection>)> {
         let state = self.state.lock();

@@ -117,6 +117,11 @@ impl Pool {
         self.inner.connections.load(Ordering::Relaxed)
     }
 
+    /// The number of connections that take requests.
+    pub fn in_service(&self) -> usize {
+        self.inner.channels.lock().values().map(|channel| channel.in_service()).sum()
+    }
+
     /// Has every connection end when what is under way on it has ended. No request is taken any
     /// more.
     pub fn close(&self) {
