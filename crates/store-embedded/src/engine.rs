@@ -223,9 +223,9 @@ pub(crate) fn open(
     let path = &settings.path;
     let dir = path.join(ENGINE_DIR);
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    if let Some((log, at)) = check_files(path, &dir)? {
-        tracing::warn!(log = %log.display(), at, "cutting off a torn end of the log: it was never synced");
-        cut_off(&log, at).map_err(io)?;
+    for Torn { file, at } in check_files(path, &dir)? {
+        tracing::warn!(file = %file.display(), at, "cutting off a torn end: it was never synced");
+        cut_off(&file, at).map_err(io)?;
     }
     make_directory(&dir).map_err(io)?;
     // Also if it is a start before that made it, and did not come to this.
@@ -295,12 +295,19 @@ pub(crate) fn check_import(path: &Path, db: &DB) -> Result<(), OpenError> {
     }
 }
 
+/// A file whose last record was never synced, and where in it that record begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Torn {
+    file: PathBuf,
+    at: u64,
+}
+
 /// Checks what RocksDB would not notice: it makes a new store where the file that names the current
-/// state is lost, and passes over holes in its log. Returns the log with a torn end, which it would take for damage, and
-/// from where on it is to be cut off.
-pub(crate) fn check_files(path: &Path, dir: &Path) -> Result<Option<(PathBuf, u64)>, OpenError> {
+/// state is lost, and passes over holes in its log. Returns the files with a torn end, which it would take for
+/// damage, and which are to be cut off.
+pub(crate) fn check_files(path: &Path, dir: &Path) -> Result<Vec<Torn>, OpenError> {
     if !dir.exists() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let has_state = dir.join("CURRENT").exists();
@@ -316,25 +323,44 @@ pub(crate) fn check_files(path: &Path, dir: &Path) -> Result<Option<(PathBuf, u6
         }
     }
     let newest = wal::newest(&logs);
-    let mut torn = None;
-    for log in &logs {
-        match wal::examine(log, Some(log) == newest).map_err(io)? {
+    let mut torn = Vec::new();
+    let mut look_at = |file: &Path, may_be_torn| {
+        match wal::examine(file, may_be_torn).map_err(io)? {
             Finding::None => {}
             Finding::Hole(at) => {
-                let reason = format!("{} has a hole at byte {at}", log.display());
+                let reason = format!("{} has a hole at byte {at}", file.display());
                 return Err(corrupt(path, reason));
             }
-            Finding::Torn(at) => torn = Some((log.clone(), at)),
+            Finding::Torn(at) => torn.push(Torn { file: file.to_owned(), at }),
         }
+        Ok(())
+    };
+    for log in &logs {
+        look_at(log, Some(log) == newest)?;
+    }
+    if let Some(manifest) = manifest(dir).map_err(io)? {
+        look_at(&manifest, true)?;
     }
     Ok(torn)
 }
 
-fn cut_off(log: &Path, at: u64) -> io::Result<()> {
-    let log = OpenOptions::new().write(true).open(log)?;
-    log.set_len(at)?;
-    // The engine goes on in a new log. If this one were found torn again, it would not be the newest.
-    log.sync_all()
+/// The list of all tables and logs, which the file `CURRENT` names. It has the format of a log, and what the engine adds
+/// to it is synced before a file that it makes needless is removed: were more cut off than was never synced, the engine
+/// would find such a file missing. `None` if there is none, which the engine notices.
+fn manifest(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let name = match fs::read_to_string(dir.join("CURRENT")) {
+        Ok(name) => name,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    Ok(Some(dir.join(name.trim_end())).filter(|manifest| manifest.is_file()))
+}
+
+fn cut_off(file: &Path, at: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(file)?;
+    file.set_len(at)?;
+    // The engine goes on in new files. If a log were found torn again, it would not be the newest.
+    file.sync_all()
 }
 
 /// A newer version may have column families that this one does not know.

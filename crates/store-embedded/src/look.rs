@@ -46,11 +46,11 @@ pub fn look(settings: &EmbeddedSettings, clock: &Arc<dyn Clock>) -> Result<Look,
         return Ok(Look::InUse);
     }
     let dir = path.join(ENGINE_DIR);
-    let broken_off = check_files(path, &dir)?;
+    let torn = check_files(path, &dir)?;
     if !dir.join("CURRENT").exists() {
         return Ok(Look::Nothing);
     }
-    if broken_off.is_some() {
+    if !torn.is_empty() {
         return Ok(Look::BrokenOff);
     }
     let mut options = options(settings);

@@ -1,4 +1,5 @@
-//! Looks at the write-ahead log before the engine reads it: for holes, and for a torn end.
+//! Looks at the write-ahead log before the engine reads it: for holes, and for a torn end. The engine's manifest has
+//! the same format and may be torn in the same way, where a file that has become longer ends in zeros.
 //!
 //! RocksDB checks every record that it finds, and takes a stretch of zeros for the end of a block: a
 //! lost write in the middle of the log, between two records, would silently lose what was accepted

@@ -179,8 +179,11 @@ async fn retries_to_a_receiver_that_hangs_do_not_hold_up_first_attempts() {
     let (stuck, well) = (Receiver::start().await, Receiver::start().await);
     stuck.answers(vec![Response::status(500); 8]);
     let phones: Vec<_> = (0..8).map(|_| a_device().on_android().build()).collect();
-    server.register_all(&phones).callback(&stuck.url("/")).await.is_empty_202();
-    stuck.wait_for(8).await;
+    let callback = stuck.url("/");
+    let tracked = server.register_all(&phones).tracked().callback(&callback).await;
+    for id in tracked.registration_ids() {
+        server.deliveries_of(&id, 1).await;
+    }
     stuck.hold_all();
     server.clock().advance(minutes(1));
     // Half of the room is taken by retries that do not end.

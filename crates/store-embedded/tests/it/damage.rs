@@ -173,3 +173,93 @@ async fn a_missing_table_refuses_to_start() {
     fs::remove_file(largest(place.dir.path(), "sst")).unwrap();
     assert!(place.try_open(place.settings()).is_err());
 }
+
+/// The list of the engine's files, whatever its number.
+fn manifest(place: &Place) -> PathBuf {
+    let dir = place.dir.path().join("rocksdb");
+    let name = fs::read_to_string(dir.join("CURRENT")).unwrap();
+    dir.join(name.trim_end())
+}
+
+async fn pending(place: &Place) -> u64 {
+    let store = place.open();
+    let pending = store.lanes().await.unwrap().iter().map(|load| load.pending).sum();
+    store.close().await;
+    pending
+}
+
+/// The power goes while the engine adds a table to its list.
+#[tokio::test]
+async fn a_torn_end_of_the_manifest_is_the_end() {
+    const TABLE_MADE: usize = 1_500;
+    for zeros in [0, 1_000, 2 * LOG_BLOCK] {
+        let place = filled().await;
+        let path = manifest(&place);
+        let mut bytes = fs::read(&path).unwrap();
+        let whole = bytes.len();
+        // A record of which all is lost behind a sector.
+        let length = u16::try_from(TABLE_MADE).unwrap().to_le_bytes();
+        bytes.extend([&[1, 2, 3, 4][..], &length, &[1]].concat());
+        bytes.resize((whole + 100).next_multiple_of(512), 7);
+        bytes.resize(bytes.len() + zeros, 0);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(pending(&place).await, ACCEPTED, "{zeros} zeros behind a part of a record");
+    }
+}
+
+/// It was synced, and what it had made needless is gone: the end of the list can't be taken for one that never was.
+#[tokio::test]
+async fn a_lost_end_of_the_manifest_loses_nothing_in_silence() {
+    const SMALL: u64 = 1024 * 1024;
+    let running = Place::new();
+    let mut settings = running.settings();
+    settings.wal_bytes = SMALL;
+    settings.write_buffer_bytes = usize::try_from(SMALL).unwrap();
+    let world = World::new(Arc::new(running.try_open(settings).unwrap())).await;
+    let mut accepted = 0;
+    while fs::read(manifest(&running)).unwrap().len() < 4 * 1024 {
+        let batch: Vec<_> = (accepted..accepted + 100)
+            .map(|n| world.made(&world.ios(&format!("user {n}"), &format!("{n:064x}"))))
+            .collect();
+        world.accept_all(&batch, false).await;
+        accepted += 100;
+    }
+    let (killed, good) = loop {
+        let before = fs::read(manifest(&running)).unwrap();
+        let killed = copy_of(&running);
+        // The engine still made tables while it was copied.
+        if fs::read(manifest(&running)).unwrap() == before {
+            break (killed, before);
+        }
+    };
+    assert_eq!(pending(&copy_of(&killed)).await, accepted);
+    let mut refused = 0;
+    for cut in (512..good.len()).step_by(512) {
+        let copy = copy_of(&killed);
+        let mut bytes = good.clone();
+        bytes[cut..].fill(0);
+        fs::write(manifest(&copy), bytes).unwrap();
+        match copy.try_open(copy.settings()) {
+            Err(OpenError::Corrupt { .. }) => refused += 1,
+            Err(other) => panic!("it is damage: {other}"),
+            Ok(store) => {
+                store.close().await;
+                assert_eq!(pending(&copy).await, accepted, "all from byte {cut} on is lost");
+            }
+        }
+    }
+    assert!(refused > 0, "{} bytes", good.len());
+}
+
+/// The same store, in a place of its own.
+fn copy_of(place: &Place) -> Place {
+    let copy = Place::new();
+    let (from, to) = (place.dir.path().join("rocksdb"), copy.dir.path().join("rocksdb"));
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // A log or a table that has just gone is in no list.
+        let _ = fs::copy(entry.path(), to.join(entry.file_name()));
+    }
+    copy
+}

@@ -33,8 +33,8 @@ impl Unsynced {
 struct Synced {
     /// Files, by inode.
     files: HashMap<u64, SyncedFile>,
-    /// The entries of each directory.
-    directories: HashMap<PathBuf, BTreeMap<String, u64>>,
+    /// The entries of each directory, and when it had them.
+    directories: HashMap<PathBuf, (u64, BTreeMap<String, u64>)>,
 }
 
 /// How much of a file was on stable storage, in bytes.
@@ -61,12 +61,17 @@ impl Synced {
                 known.written = written.max(known.written);
                 continue;
             }
+            let (time, rest) = rest.split_once(' ').expect("a directory's line");
+            let time: u64 = time.parse().expect("a number");
             let (path, entries) = rest.split_once('\t').expect("a directory's line");
             let entries = entries.split_terminator('/').map(|entry| {
                 let (inode, name) = entry.split_once(':').expect("an entry");
                 (name.to_owned(), inode.parse().expect("an inode"))
             });
-            synced.directories.insert(path.into(), entries.collect());
+            let known = synced.directories.entry(path.into()).or_default();
+            if time > known.0 {
+                *known = (time, entries.collect());
+            }
         }
         synced
     }
@@ -114,7 +119,10 @@ impl Copying<'_> {
 
     fn entries(&self, directory: &Path) -> BTreeMap<String, u64> {
         match self.unsynced {
-            Unsynced::Lost => self.synced.directories.get(directory).cloned().unwrap_or_default(),
+            Unsynced::Lost => match self.synced.directories.get(directory) {
+                Some((_, entries)) => entries.clone(),
+                None => BTreeMap::new(),
+            },
             Unsynced::OnlyNames | Unsynced::Torn => {
                 let entries = fs::read_dir(directory).expect("a directory").flatten();
                 let name = |entry: &fs::DirEntry| entry.file_name().into_string().expect("UTF-8");

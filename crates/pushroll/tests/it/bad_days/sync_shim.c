@@ -6,7 +6,8 @@
  *    when the sync has returned and before its caller knows:
  *        F <inode> <bytes> <written> <path>  a file: its length when the sync began, and how much of it
  *                                            was written: the rest of a write-ahead log is zeros
- *        D <path>\t<inode>:<name>/...\n      a directory: its entries when the sync began
+ *        D <time> <path>\t<inode>:<name>/... a directory: its entries at this time, when the sync began; of two
+ *                                            syncs at once the later one may be noted first
  *    Files that are unlinked or renamed over are kept by a hard link in SYNC_SHIM_GRAVEYARD,
  *    named by their inode: after a power loss they may be there again.
  *    While the file SYNC_SHIM_DEAF exists, syncs are done but not noted, as if they had been
@@ -21,11 +22,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *watched, *graveyard, *deaf_file, *fault_file;
@@ -88,19 +91,24 @@ static char *file_line(int fd, const char *path, const struct stat *file) {
 }
 
 static char *directory_line(const char *path) {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    struct timespec now;
     char *line = NULL;
     size_t length = 0;
+    pthread_mutex_lock(&one_at_a_time);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     FILE *out = open_memstream(&line, &length);
     DIR *directory = opendir(path);
     if (!out || !directory)
         abort();
-    fprintf(out, "D %s\t", path);
+    fprintf(out, "D %jd%09ld %s\t", (intmax_t)now.tv_sec, now.tv_nsec, path);
     for (struct dirent *entry; (entry = readdir(directory));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             fprintf(out, "%ju:%s/", (uintmax_t)entry->d_ino, entry->d_name);
     fputc('\n', out);
     closedir(directory);
     fclose(out);
+    pthread_mutex_unlock(&one_at_a_time);
     return line;
 }
 
