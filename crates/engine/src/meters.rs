@@ -20,6 +20,8 @@ pub(crate) struct Meters {
     pub(crate) accepted: Counter,
     /// Registrations whose API token was not good.
     pub(crate) unauthorized: Counter,
+    /// Registrations whose verification gives way to the acceptance of others.
+    pub(crate) deferred: Counter,
     /// Dry runs put off to a retry.
     pub(crate) postponed: Counter,
 }
@@ -29,6 +31,7 @@ impl Meters {
         Self {
             accepted: metrics::counter!("pushroll_registrations_accepted_total"),
             unauthorized: metrics::counter!("pushroll_registrations_unauthorized_total"),
+            deferred: metrics::counter!("pushroll_registrations_deferred_total"),
             postponed: metrics::counter!("pushroll_registrations_postponed_total"),
         }
     }

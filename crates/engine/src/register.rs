@@ -235,6 +235,8 @@ impl Service {
         request: Option<SpanContext>,
     ) -> Result<(), RegisterError> {
         let count = batch.len() as u64;
+        let _accepting = self.verification.begin_accept();
+        let is_busy = self.verification.is_busy();
         let mut span = self.tracer.part_of(request, "accept", SpanKind::Internal);
         span.tell(|details| {
             details.set("pushroll.app.id", batch[0].app.to_string());
@@ -246,7 +248,7 @@ impl Service {
             .map(|registration| {
                 let registration = Arc::new(registration);
                 let hold = if self.store.works_on(registration.id) {
-                    self.verification.try_hold(&registration)
+                    self.verification.try_hold(&registration, is_busy)
                 } else {
                     None
                 };
@@ -259,6 +261,7 @@ impl Service {
                 accept
             })
             .collect();
+        let in_hand = taken.len() as u64;
         let result = if taken.is_empty() {
             let result = self.store.accept(accepts).await;
             end_accept(span, &result);
@@ -292,6 +295,9 @@ impl Service {
             cause,
         })?;
         self.meters.accepted.increment(count);
+        if is_busy {
+            self.meters.deferred.increment(count - in_hand);
+        }
         Ok(())
     }
 }

@@ -40,6 +40,10 @@ pub struct VerificationLimits {
     pub in_memory: usize,
     /// Registrations in memory of one app on one platform.
     pub in_memory_per_lane: usize,
+    /// With more requests than this waiting for their registrations to be kept, the server is busy for a second.
+    pub busy_requests: usize,
+    /// Registrations in memory, of all apps, that no other is added to while the server is busy.
+    pub in_memory_when_busy: usize,
     /// Dry runs under way for one app on one platform.
     pub dry_runs_per_lane: usize,
     /// When a provider is asked again.
@@ -102,6 +106,8 @@ impl Default for EngineSettings {
             verification: VerificationLimits {
                 in_memory: 16_384,
                 in_memory_per_lane: 2_048,
+                busy_requests: 256,
+                in_memory_when_busy: 256,
                 dry_runs_per_lane: 1_000,
                 backoff: Backoff::default(),
                 paused: false,

@@ -6,8 +6,13 @@
 //! bounds, circuit breaker and credentials, so that one lane's flood, dead credential or silent
 //! provider costs the others nothing.
 //!
+//! Verification gives way to acceptance: while the server is [`busy`], memory is small, and most of what is accepted waits
+//! in the store until the burst is over. A caller is better served by a 202 and an outcome that comes later than
+//! by a 503.
+//!
 //! [`hand_out`]: crate::Service::hand_out
 
+mod busy;
 mod carry_on;
 mod dry_run;
 mod equal;
@@ -17,12 +22,14 @@ mod lane;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pushroll_domain::{ClaimedToken, Lane, Registration, SpanContext};
 use tokio::sync::Notify;
 
 use crate::settings::VerificationLimits;
+use busy::{Busy, Waiting};
 use equal::EqualRegistrations;
 use lane::LaneState;
 
@@ -32,6 +39,7 @@ pub use lane::{LaneReport, Seen};
 pub(crate) struct Verification {
     limits: VerificationLimits,
     in_memory: AtomicUsize,
+    busy: Busy,
     lanes: Mutex<HashMap<Lane, Arc<LaneState>>>,
     equal: EqualRegistrations,
     /// There may be room, or something due, in the store.
@@ -66,15 +74,30 @@ impl Verification {
         Arc::new(Self {
             limits: limits.clone(),
             in_memory: AtomicUsize::new(0),
+            busy: Busy::new(limits.busy_requests),
             lanes: Mutex::default(),
             equal: EqualRegistrations::default(),
             wake: Notify::new(),
         })
     }
 
+    /// Counts a request whose registrations are going to be kept.
+    pub(crate) fn begin_accept(&self) -> Waiting<'_> {
+        self.busy.wait(Instant::now())
+    }
+
+    /// Whether verification gives way to acceptance now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.is_busy(Instant::now())
+    }
+
     /// A place for a registration that is being accepted, if there is one and its lane goes on now. One that
     /// ends without its provider does not wait for it.
-    pub(crate) fn try_hold(self: &Arc<Self>, registration: &Registration) -> Option<Hold> {
+    pub(crate) fn try_hold(
+        self: &Arc<Self>,
+        registration: &Registration,
+        is_busy: bool,
+    ) -> Option<Hold> {
         if self.limits.paused {
             return None;
         }
@@ -82,17 +105,19 @@ impl Verification {
         if lane.is_held_back() && may_be_verified(registration) {
             return None;
         }
-        self.hold(&lane)
+        self.hold(&lane, is_busy)
     }
 
     /// A place for a registration of this lane. The fuller memory is, the less of it a lane may
     /// have, so that there is always room for a lane that has nothing in it yet.
-    fn hold(self: &Arc<Self>, lane: &Arc<LaneState>) -> Option<Hold> {
+    fn hold(self: &Arc<Self>, lane: &Arc<LaneState>, is_busy: bool) -> Option<Hold> {
         let all = self.in_memory.fetch_add(1, Ordering::Relaxed);
-        let free = self.limits.in_memory.saturating_sub(all);
+        let limits = &self.limits;
+        let most = if is_busy { limits.in_memory_when_busy } else { limits.in_memory };
+        let free = most.saturating_sub(all);
         let of_lane = lane.in_memory.fetch_add(1, Ordering::Relaxed);
         let hold = Hold { verification: Arc::clone(self), lane: Arc::clone(lane) };
-        let most = self.limits.in_memory_per_lane.min(free / 2);
+        let most = limits.in_memory_per_lane.min(free / 2);
         // Dropping the hold takes both counts back.
         (of_lane < most).then_some(hold)
     }
@@ -174,11 +199,15 @@ mod tests {
     }
 
     fn try_hold(verification: &Arc<Verification>, lane: Lane) -> Option<Hold> {
-        verification.try_hold(&registration(lane))
+        verification.try_hold(&registration(lane), false)
     }
 
     fn holds(verification: &Arc<Verification>, lane: Lane) -> Vec<Hold> {
         std::iter::from_fn(|| try_hold(verification, lane)).collect()
+    }
+
+    fn holds_when_busy(verification: &Arc<Verification>, lane: Lane) -> Vec<Hold> {
+        std::iter::from_fn(|| verification.try_hold(&registration(lane), true)).collect()
     }
 
     #[test]
@@ -191,7 +220,7 @@ mod tests {
         let claimed = ClaimedToken::TooLong { platform: Platform::Ios, chars: 65 };
         let too_long = Registration { claimed, ..registration(lane(1)) };
         for one in [not_good, too_long] {
-            assert!(verification.try_hold(&one).is_some());
+            assert!(verification.try_hold(&one, false).is_some());
         }
     }
 
@@ -213,6 +242,21 @@ mod tests {
             stuck.extend(held);
         }
         assert!(stuck.len() <= 1_000);
+    }
+
+    #[test]
+    fn while_the_server_is_busy_little_is_added_to_memory() {
+        let limits = EngineSettings::default().verification;
+        let limits = VerificationLimits { in_memory_when_busy: 30, ..limits };
+        let verification = Verification::new(&limits);
+        let before = holds(&verification, lane(1));
+        assert_eq!(before.len(), limits.in_memory_per_lane);
+        assert!(holds_when_busy(&verification, lane(2)).is_empty());
+        assert!(try_hold(&verification, lane(2)).is_some());
+        drop(before);
+        let all: Vec<_> = (0..4).map(|n| holds_when_busy(&verification, lane(n))).collect();
+        assert!(all.iter().all(|held| !held.is_empty()));
+        assert!(all.iter().flatten().count() <= 30);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! capacity is measured in the same way, in a closed loop; then twice as much is offered.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,18 @@ pub struct Overload {
     pub accepted_latencies: Quantiles,
     /// Of what was refused.
     pub refused_latencies: Quantiles,
+    /// Registrations that were accepted in the closed loop and not verified when it ended.
+    #[serde(default)]
+    pub waited_before: u64,
+    /// Registrations verified a second while the server was overloaded.
+    #[serde(default)]
+    pub verified: f64,
+    /// Registrations that waited when the load ended.
+    #[serde(default)]
+    pub waiting: u64,
+    /// How long it took afterwards until all had been verified, in seconds.
+    #[serde(default)]
+    pub verified_after: f64,
     /// Memory before, in bytes.
     pub resident_before: u64,
     /// The most memory.
@@ -81,6 +93,8 @@ const SERVER_CORE: usize = 0;
 const OTHER_CORE: usize = 1;
 /// How long bare hyper is loaded.
 const BARE: Duration = Duration::from_secs(5);
+/// How long verifying what was accepted may take.
+const VERIFIED_WITHIN: Duration = Duration::from_secs(1_800);
 /// How long a caller without a free connection waits before he gives up.
 const GIVES_UP: Duration = Duration::from_millis(500);
 
@@ -101,6 +115,7 @@ pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
     let (closed, left) = load::run(plan, register(0)).await?;
     let used = server.process.usage()?.since(&before);
     let accepted_micros = used.micros_each(closed.accepted);
+    let ended_before = server.ended().await?;
     let capacity = closed.rate();
     let per_second = capacity * options.times;
     let resident_before = server.process.usage()?.resident;
@@ -113,6 +128,10 @@ pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
     };
     let (figures, _) = load::run(plan, register(after(&left))).await?;
     let peak = server.process.usage()?.peak;
+    let (over, ended) = (Instant::now(), server.ended().await?);
+    let accepted = closed.accepted + figures.accepted;
+    server.until_ended(accepted, VERIFIED_WITHIN).await?;
+    let verified_after = over.elapsed().as_secs_f64();
     server.process.stop().await?;
     let bare_answer_micros = bare_answer(plan, register(0)).await?;
     let each = |count: u64| count as f64 / figures.took.as_secs_f64();
@@ -126,6 +145,10 @@ pub async fn measure(how: &How, options: &Options) -> anyhow::Result<Overload> {
         failed,
         accepted_latencies: figures.latencies.quantiles(),
         refused_latencies: figures.refused_latencies.quantiles(),
+        waited_before: closed.accepted.saturating_sub(ended_before),
+        verified: each(ended.saturating_sub(ended_before)),
+        waiting: accepted.saturating_sub(ended),
+        verified_after,
         resident_before,
         peak,
         accepted_micros,
@@ -167,6 +190,11 @@ impl fmt::Display for Overload {
             self.bare_answer_micros,
             self.by_arithmetic() * 100.0
         )?;
+        writeln!(
+            f,
+            "- verified meanwhile {:.0} a second; {} waited when the load ended ({} before it) and were verified {:.0} s later",
+            self.verified, self.waiting, self.waited_before, self.verified_after
+        )?;
         writeln!(f, "- refused within p50 {} µs, p99 {} µs", bad.p50_us, bad.p99_us)?;
         write!(
             f,
@@ -191,6 +219,10 @@ mod tests {
             failed: 0,
             accepted_latencies: Quantiles::default(),
             refused_latencies: Quantiles::default(),
+            waited_before: 0,
+            verified: 0.0,
+            waiting: 0,
+            verified_after: 0.0,
             resident_before: 0,
             peak: 0,
             accepted_micros,

@@ -117,11 +117,16 @@ impl Pushroll {
         metrics(self.port()).await
     }
 
+    /// How many registrations have ended.
+    pub async fn ended(&self) -> anyhow::Result<u64> {
+        Ok(self.metrics().await?.sum(ENDED) as u64)
+    }
+
     /// Waits until so many registrations have ended in all.
     pub async fn until_ended(&self, count: u64, patience: Duration) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
-            let ended = self.metrics().await?.sum(ENDED) as u64;
+            let ended = self.ended().await?;
             if ended >= count {
                 return Ok(());
             }

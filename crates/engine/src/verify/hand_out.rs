@@ -91,8 +91,9 @@ impl Service {
         due_by: Timestamp,
     ) -> Result<(), StoreError> {
         let mut holds: Vec<Hold> = Vec::new();
+        let is_busy = self.verification.is_busy();
         while holds.len() < most
-            && let Some(hold) = self.verification.hold(lane)
+            && let Some(hold) = self.verification.hold(lane, is_busy)
         {
             holds.push(hold);
         }

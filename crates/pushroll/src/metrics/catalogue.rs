@@ -112,6 +112,11 @@ pub const ALL: &[Metric] = &[
         &[],
         "Registrations put off, to be verified later",
     ),
+    counter(
+        "pushroll_registrations_deferred_total",
+        &[],
+        "Registrations left in the store at first, because many requests waited for theirs to be kept",
+    ),
     gauge(
         "pushroll_registrations_pending",
         &["app", "platform"],

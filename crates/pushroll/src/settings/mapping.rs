@@ -56,6 +56,8 @@ impl Settings {
             verification: VerificationLimits {
                 in_memory: verification.in_memory,
                 in_memory_per_lane: verification.in_memory_per_app,
+                busy_requests: verification.busy_requests,
+                in_memory_when_busy: verification.in_memory_when_busy,
                 dry_runs_per_lane: verification.dry_runs_per_app,
                 backoff: Backoff {
                     base: verification.retry_base,

@@ -248,6 +248,11 @@ section! {
         "in_memory" in_memory: usize = 16_384, whole(64, 10_000_000);
         /// The most registrations in memory of one app on one platform.
         "in_memory_per_app" in_memory_per_app: usize = 2_048, whole(1, 10_000_000);
+        /// With more requests than this waiting for their registrations to be kept, the server is busy for a second: verification
+        /// gives way, and what is accepted waits in the store until there are fewer.
+        "busy_requests" busy_requests: usize = 256, whole(0, 1_000_000);
+        /// While the server is busy, no registration is taken into memory beside so many.
+        "in_memory_when_busy" in_memory_when_busy: usize = 256, whole(64, 10_000_000);
         /// The most dry runs under way for one app on one platform.
         "dry_runs_per_app" dry_runs_per_app: usize = 1_000, whole(1, 1_000_000);
         /// The longest wait before the first retry; doubled from retry to retry.

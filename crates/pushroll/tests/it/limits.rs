@@ -214,3 +214,19 @@ async fn too_many_or_too_long_headers_are_refused_and_the_server_goes_on() {
     assert_eq!(request.await.status, 431);
     a_device().stored(&server).await;
 }
+
+#[tokio::test]
+async fn while_requests_wait_verification_gives_way_and_everything_is_verified_all_the_same() {
+    let server = a_server()
+        .with("verification.busy_requests", 0)
+        .with("verification.in_memory_when_busy", 64)
+        .start()
+        .await;
+    let phones: Vec<_> = (0..100).map(|_| a_device().on_android().build()).collect();
+    let ids = server.register_all(&phones).tracked().await.registration_ids();
+    let deferred = server.metric("pushroll_registrations_deferred_total", &[]).await;
+    assert!((50.0..100.0).contains(&deferred), "{deferred}");
+    for id in ids {
+        assert_eq!(server.status_of_id(&id).await, Status::Success);
+    }
+}
