@@ -30,6 +30,7 @@ mod resealing;
 mod retention;
 mod retrying;
 mod rows;
+mod scheduling;
 mod settings;
 mod shared;
 mod store;

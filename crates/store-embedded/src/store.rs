@@ -29,6 +29,7 @@ use crate::log::LogNumbers;
 use crate::meters::Meters;
 use crate::read;
 use crate::resealing;
+use crate::scheduling;
 use crate::settings::EmbeddedSettings;
 use crate::shared::Shared;
 use crate::writer::{Job, Message, Writer};
@@ -90,7 +91,10 @@ impl EmbeddedStore {
         };
         let thread = thread::Builder::new().name("store-writer".into());
         let writer = thread
-            .spawn(|| writer.run())
+            .spawn(|| {
+                scheduling::interrupt_nobody();
+                writer.run();
+            })
             .map_err(|source| OpenError::Io { path: shared.settings.path.clone(), source })?;
         Ok(Self {
             shared,
