@@ -113,8 +113,8 @@ impl Verification {
     fn hold(self: &Arc<Self>, lane: &Arc<LaneState>, is_busy: bool) -> Option<Hold> {
         let all = self.in_memory.fetch_add(1, Ordering::Relaxed);
         let limits = &self.limits;
-        let most = if is_busy { limits.in_memory_when_busy } else { limits.in_memory };
-        let free = most.saturating_sub(all);
+        let when_busy = if is_busy { limits.in_memory_when_busy } else { usize::MAX };
+        let free = limits.in_memory.min(when_busy).saturating_sub(all);
         let of_lane = lane.in_memory.fetch_add(1, Ordering::Relaxed);
         let hold = Hold { verification: Arc::clone(self), lane: Arc::clone(lane) };
         let most = limits.in_memory_per_lane.min(free / 2);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -65,6 +66,7 @@ struct State {
     received: Mutex<Vec<Received>>,
     script: Mutex<VecDeque<Response>>,
     at_once: Mutex<AtOnce>,
+    connections: AtomicUsize,
     gate: watch::Sender<bool>,
 }
 
@@ -199,6 +201,17 @@ impl Receiver {
         self.state.at_once.lock().most
     }
 
+    /// Waits until no sender is connected any more: then everything is there that those who were killed had sent.
+    ///
+    /// # Panics
+    /// When one is still connected after half a minute.
+    pub async fn wait_until_left(&self) {
+        eventually("all senders hang up", async || {
+            (self.state.connections.load(Ordering::Relaxed) == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for so many callbacks in all.
     ///
     /// # Panics
@@ -251,7 +264,11 @@ async fn accept(
             _ = stopped.changed() => return,
         };
         let (state, stopped, tls) = (Arc::clone(&state), stopped.clone(), tls.clone());
-        runtime().spawn(async move { connection(stream, tls, state, stopped).await });
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        runtime().spawn(async move {
+            connection(stream, tls, Arc::clone(&state), stopped).await;
+            state.connections.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 }
 

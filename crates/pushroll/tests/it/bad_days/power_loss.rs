@@ -80,6 +80,7 @@ impl Watched {
         self.load.room.close();
         std::mem::take(&mut self.clients).join_all().await;
         self.server.kill();
+        self.receiver.wait_until_left().await;
     }
 
     /// Everything that was not synced is lost now, in copies of the directory.
@@ -105,7 +106,7 @@ impl Watched {
         self.place.settings_with_data(copy);
         let before = self.receiver.received().len();
         let started = now();
-        let _server = self.place.start().await;
+        let server = self.place.start().await;
         let ended = settle::hold_to(self.place.address(), &self.apps, &lost.ledger).await?;
         let came_since = || -> BTreeSet<String> {
             let received = self.receiver.received().into_iter().skip(before).collect();
@@ -114,6 +115,9 @@ impl Watched {
         let mut admin = Admin::of(self.place.address());
         let came = || &came_since() | &lost.came;
         callbacks::never_made(came, started, &mut admin, &self.apps, &lost.ledger, &ended).await;
+        // What it had begun to tell is not to be taken for a word of the next server.
+        drop(server);
+        self.receiver.wait_until_left().await;
         let again: Vec<String> = came_since().intersection(&lost.came).cloned().collect();
         if again.is_empty() {
             Ok(ended.len())
