@@ -235,8 +235,7 @@ impl Service {
         request: Option<SpanContext>,
     ) -> Result<(), RegisterError> {
         let count = batch.len() as u64;
-        let _accepting = self.verification.begin_accept();
-        let is_busy = self.verification.is_busy();
+        let (_waiting, is_busy) = self.verification.begin_accept();
         let mut span = self.tracer.part_of(request, "accept", SpanKind::Internal);
         span.tell(|details| {
             details.set("pushroll.app.id", batch[0].app.to_string());

@@ -81,9 +81,10 @@ impl Verification {
         })
     }
 
-    /// Counts a request whose registrations are going to be kept.
-    pub(crate) fn begin_accept(&self) -> Waiting<'_> {
-        self.busy.wait(Instant::now())
+    /// Counts a request whose registrations are going to be kept, and says whether verification gives way to it.
+    pub(crate) fn begin_accept(&self) -> (Waiting<'_>, bool) {
+        let now = Instant::now();
+        (self.busy.wait(now), self.busy.is_busy(now))
     }
 
     /// Whether verification gives way to acceptance now.

@@ -14,6 +14,7 @@ use rocksdb::{
 use thiserror::Error;
 
 use crate::columns::{self, Column, Columns};
+use crate::files;
 use crate::group::Memory;
 use crate::keys;
 use crate::known::Counts;
@@ -22,7 +23,6 @@ use crate::retrying::{RetryChange, Retrying};
 use crate::rows;
 use crate::settings::EmbeddedSettings;
 use crate::shared;
-use crate::wal::{self, Finding};
 
 /// The format of the data directory that this version reads and writes.
 const FORMAT: u32 = 3;
@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// What is there can't be right.
     #[error(
-        "the store in {} is damaged: {reason}. Nothing was changed. To restore it, stop pushroll, \
+        "the store in {} is damaged: {reason}. Nothing that can be read was changed. To restore it, stop pushroll, \
          move the directory away (keep it) and put a backup in its place; what was accepted since \
          that backup is only in the directory that you keep",
         path.display()
@@ -223,9 +223,8 @@ pub(crate) fn open(
     let path = &settings.path;
     let dir = path.join(ENGINE_DIR);
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    for Torn { file, at } in check_files(path, &dir)? {
-        tracing::warn!(file = %file.display(), at, "cutting off a torn end: it was never synced");
-        cut_off(&file, at).map_err(io)?;
+    for torn in files::check(path, &dir)? {
+        torn.cut_off().map_err(io)?;
     }
     make_directory(&dir).map_err(io)?;
     // Also if it is a start before that made it, and did not come to this.
@@ -293,74 +292,6 @@ pub(crate) fn check_import(path: &Path, db: &DB) -> Result<(), OpenError> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// A file whose last record was never synced, and where in it that record begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Torn {
-    file: PathBuf,
-    at: u64,
-}
-
-/// Checks what RocksDB would not notice: it makes a new store where the file that names the current
-/// state is lost, and passes over holes in its log. Returns the files with a torn end, which it would take for
-/// damage, and which are to be cut off.
-pub(crate) fn check_files(path: &Path, dir: &Path) -> Result<Vec<Torn>, OpenError> {
-    if !dir.exists() {
-        return Ok(Vec::new());
-    }
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let has_state = dir.join("CURRENT").exists();
-    let mut logs = Vec::new();
-    for entry in fs::read_dir(dir).map_err(io)? {
-        let file = entry.map_err(io)?.path();
-        let kind = file.extension().unwrap_or_default();
-        if !has_state && (kind == "sst" || kind == "log") {
-            return Err(corrupt(path, format!("CURRENT is missing beside {}", file.display())));
-        }
-        if kind == "log" && fs::metadata(&file).map_err(io)?.len() > 0 {
-            logs.push(file);
-        }
-    }
-    let newest = wal::newest(&logs);
-    let mut torn = Vec::new();
-    let mut look_at = |file: &Path, may_be_torn| {
-        match wal::examine(file, may_be_torn).map_err(io)? {
-            Finding::None => {}
-            Finding::Hole(at) => {
-                let reason = format!("{} has a hole at byte {at}", file.display());
-                return Err(corrupt(path, reason));
-            }
-            Finding::Torn(at) => torn.push(Torn { file: file.to_owned(), at }),
-        }
-        Ok(())
-    };
-    for log in &logs {
-        look_at(log, Some(log) == newest)?;
-    }
-    if let Some(manifest) = manifest(dir).map_err(io)? {
-        look_at(&manifest, true)?;
-    }
-    Ok(torn)
-}
-
-/// The list of all tables and logs, which the file `CURRENT` names. It has the format of a log, and what the engine adds
-/// to it is synced before a file that it makes needless is removed: were more cut off than was never synced, the engine
-/// would find such a file missing. `None` if there is none, which the engine notices.
-fn manifest(dir: &Path) -> io::Result<Option<PathBuf>> {
-    let name = match fs::read_to_string(dir.join("CURRENT")) {
-        Ok(name) => name,
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(fault) => return Err(fault),
-    };
-    Ok(Some(dir.join(name.trim_end())).filter(|manifest| manifest.is_file()))
-}
-
-fn cut_off(file: &Path, at: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(file)?;
-    file.set_len(at)?;
-    // The engine goes on in new files. If a log were found torn again, it would not be the newest.
-    file.sync_all()
 }
 
 /// A newer version may have column families that this one does not know.

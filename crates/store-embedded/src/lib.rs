@@ -15,6 +15,7 @@ mod backup;
 mod columns;
 mod deliveries;
 mod engine;
+mod files;
 mod group;
 mod hands;
 mod health;

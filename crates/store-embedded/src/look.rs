@@ -7,9 +7,10 @@ use rocksdb::{Cache, DB};
 
 use crate::columns;
 use crate::engine::{
-    ENGINE_DIR, OpenError, check_columns, check_files, check_import, corrupt, fault, is_in_use,
-    is_older, options,
+    ENGINE_DIR, OpenError, check_columns, check_import, corrupt, fault, is_in_use, is_older,
+    options,
 };
+use crate::files;
 use crate::read;
 use crate::settings::EmbeddedSettings;
 use crate::shared;
@@ -46,7 +47,7 @@ pub fn look(settings: &EmbeddedSettings, clock: &Arc<dyn Clock>) -> Result<Look,
         return Ok(Look::InUse);
     }
     let dir = path.join(ENGINE_DIR);
-    let torn = check_files(path, &dir)?;
+    let torn = files::check(path, &dir)?;
     if !dir.join("CURRENT").exists() {
         return Ok(Look::Nothing);
     }

@@ -75,7 +75,7 @@ pub struct Overload {
 impl Overload {
     /// The part of the capacity that would be accepted if a registration took what it takes in the closed loop, and a
     /// refusal what an answer of bare hyper takes, and these two filled the server's core. More is accepted where
-    /// commits get cheaper, because more registrations share one.
+    /// commits get cheaper, because more registrations share one, and where verification is left for later.
     fn by_arithmetic(&self) -> f64 {
         let (accepted, bare) = (self.accepted_micros / 1e6, self.bare_answer_micros / 1e6);
         let (left, each) = (1.0 - self.offered * bare, accepted - bare);
@@ -185,7 +185,7 @@ impl fmt::Display for Overload {
         writeln!(
             f,
             "- a registration took {:.1} µs of CPU in the closed loop, an answer of bare hyper over as many connections takes \
-             {:.1}: if a refusal took no more, {:.0}% of the capacity would be accepted",
+             {:.1}: were all verified meanwhile and a refusal took no more, {:.0}% of the capacity would be accepted",
             self.accepted_micros,
             self.bare_answer_micros,
             self.by_arithmetic() * 100.0

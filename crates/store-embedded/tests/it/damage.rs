@@ -251,6 +251,19 @@ async fn a_lost_end_of_the_manifest_loses_nothing_in_silence() {
     assert!(refused > 0, "{} bytes", good.len());
 }
 
+/// It was synced before it was named.
+#[tokio::test]
+async fn a_manifest_without_its_beginning_refuses_to_start_and_stays_as_it_is() {
+    let place = filled().await;
+    let path = manifest(&place);
+    let mut bytes = vec![1, 2, 3, 4, 0xff, 0, 1];
+    bytes.resize(20, 7);
+    bytes.resize(2_000, 0);
+    fs::write(&path, &bytes).unwrap();
+    refuses(place.try_open(place.settings()).map(|_| 0));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
 /// The same store, in a place of its own.
 fn copy_of(place: &Place) -> Place {
     let copy = Place::new();
