@@ -1,7 +1,7 @@
 //! Prints how many registrations a second the store on PostgreSQL accepts and finishes, beside a bare loop of the
 //! same function calls on one connection; several nodes beside one; and how many bytes a row takes:
 //! `cluster_commit_rate [SECONDS] [loop | nodes | bytes]`. It starts a PostgreSQL of its own on this machine, with every
-//! commit on stable storage, and stops it.
+//! commit on stable storage, and stops it. `cluster_commit_rate SECONDS nodes CALLERS SLICE` measures just one load.
 
 #![allow(clippy::disallowed_methods, reason = "what runs outside may go by the machine's clock")]
 
@@ -257,10 +257,15 @@ async fn beside_a_loop(server: &PostgresServer, span: Duration) {
 }
 
 /// Several shards and nodes beside one, with as many callers in all: few, several, as many as one server lets in, and
-/// some who bring slices.
+/// some who bring slices; or with those that the command line says.
 async fn beside_one(server: &PostgresServer, span: Duration) {
     println!("{:44} {:>8} {:>15}", "registrations a second", "store", "of 1 and 1");
-    for (callers, size) in [(64, 1), (192, 1), (1_024, 1), (12, 100)] {
+    let number = |place| std::env::args().nth(place).and_then(|text| text.parse::<usize>().ok());
+    let loads = match (number(3), number(4)) {
+        (Some(callers), Some(size)) => vec![(callers, size)],
+        _ => vec![(64, 1), (192, 1), (1_024, 1), (12, 10), (12, 100), (12, 1_000)],
+    };
+    for (callers, size) in loads {
         let shapes = [(1, 1), (64, 1), (64, 3)];
         let mut rates = [0.0; 3];
         // In turns, since the machine's speed changes; only what is measured is open.
