@@ -31,7 +31,8 @@ const PUT_APP: &str = "insert into pushroll.app as a (id, org, deleted_at, docum
     where not a.purged";
 /// A token that comes too late for its app is revoked from the start.
 const PUT_TOKEN: &str = "insert into pushroll.token (id, app, hash, revoked_at, document)
-    values ($1, $2, $3, coalesce($4, (select a.deleted_at from pushroll.app a where a.id = $2)), $5)
+    select $1, $2, $3, coalesce($4, a.deleted_at), $5
+    from pushroll.installation i left join pushroll.app a on a.id = $2
     on conflict (id) do update
     set app = excluded.app, hash = excluded.hash, revoked_at = excluded.revoked_at,
       document = excluded.document";

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -72,7 +72,10 @@ impl Shared {
         let told = db
             .query_one(&statements.say_alive.one, &[&self.node, &db.settings.node, &keys])
             .await?;
-        self.skewed.measured(before, told.try_get(0)?, began.elapsed());
+        let told: SystemTime = told.try_get(0)?;
+        let told = told.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let told_ms = i64::try_from(told).unwrap_or(i64::MAX);
+        self.skewed.measured(before, told_ms, began.elapsed());
         *self.written_at.lock() = Instant::now();
         let nodes = db.query(&statements.nodes.one, &[&lease_seconds]).await?;
         let nodes: Result<Vec<Uuid>, _> = nodes.iter().map(|row| row.try_get(0)).collect();

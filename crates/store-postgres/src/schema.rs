@@ -241,7 +241,9 @@ async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
     for table in SHARDED {
         let with = if table == SHARDED[0] { "default" } else { "pushroll.pending" };
         let sql = format!(
-            "select create_distributed_table('pushroll.{table}', 'shard', colocate_with => '{with}')"
+            "select create_distributed_table('pushroll.{table}', 'shard', colocate_with => '{with}')
+             where {}",
+            not_yet(table)
         );
         client.batch_execute(&sql).await.map_err(failed)?;
     }
@@ -257,15 +259,19 @@ async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
         .map_err(failed)
 }
 
+/// Whether Citus does not know the table yet: a run that was broken off is gone on with.
+fn not_yet(table: &str) -> String {
+    format!(
+        "not exists (select from pg_dist_partition where logicalrelid = 'pushroll.{table}'::regclass)"
+    )
+}
+
 /// Copies to every server the tables of which that is not done yet.
 async fn copy_everywhere(client: &mut Client) -> Result<(), SchemaError> {
     let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
     for table in EVERYWHERE {
-        let sql = format!(
-            "select create_reference_table('pushroll.{table}')
-             where not exists (select from pg_dist_partition
-               where logicalrelid = 'pushroll.{table}'::regclass)"
-        );
+        let sql =
+            format!("select create_reference_table('pushroll.{table}') where {}", not_yet(table));
         client.batch_execute(&sql).await.map_err(failed)?;
     }
     Ok(())

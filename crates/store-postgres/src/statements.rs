@@ -280,7 +280,7 @@ statements! {
     say_alive: Scope::Configuration,
         "insert into pushroll.node (id, name, seen, keys) values ($1, $2, now(), $3)
          on conflict (id) do update set seen = excluded.seen, keys = excluded.keys
-         returning (extract(epoch from now()) * 1000)::bigint";
+         returning seen";
     forget_node: Scope::Configuration, "delete from pushroll.node where id = $1";
     forget_dead_nodes: Scope::Configuration,
         "delete from pushroll.node where seen < now() - interval '1 hour'";

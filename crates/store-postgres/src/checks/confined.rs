@@ -66,6 +66,59 @@ fn offences(statement: &str, shard: &str) -> Vec<String> {
     offences
 }
 
+/// What Citus would refuse in a statement that changes something, also where every server has a copy of the table: its
+/// router planner lets each server do the same change, so nothing in it may come out differently.
+/// (`ModifyPartialQuerySupported` in its `multi_router_planner.c`.)
+fn refusals(statement: &str) -> Vec<String> {
+    const STABLE: [&str; 4] = ["extract", "date_part", "date_trunc", "to_char"];
+    let words = words(statement);
+    let verb = words.first().map_or("", String::as_str);
+    if !["insert", "update", "delete"].contains(&verb) {
+        return Vec::new();
+    }
+    let place_of = |word: &str| words.iter().position(|one| one == word);
+    let mut refusals = Vec::new();
+    if let Some(values) = place_of("values").filter(|_| verb == "insert")
+        && words[values..].iter().any(|word| word == "select")
+    {
+        refusals.push("a subquery among the values of an insert");
+    }
+    if let Some(returning) = place_of("returning")
+        && words[returning..].iter().any(|word| word == "(")
+    {
+        refusals.push("a function that is called for what is returned");
+    }
+    if let Some(conflict) = place_of("conflict")
+        && words[conflict..].windows(2).any(|pair| pair[0] == "now" && pair[1] == "(")
+    {
+        refusals.push("the time in what is done on a conflict");
+    }
+    let is_column =
+        |word: &String| word.contains('.') && word.starts_with(|c: char| c.is_ascii_alphabetic());
+    if verb != "insert" {
+        let adds_interval = words.windows(3).any(|three| {
+            is_column(&three[0])
+                && ["+", "-", "*"].contains(&three[1].as_str())
+                && three[2] == "interval"
+        });
+        let calls_stable = words.windows(2).enumerate().any(|(place, pair)| {
+            let mut arguments = words[place + 2..].iter().take_while(|word| *word != ")");
+            STABLE.contains(&pair[0].as_str()) && pair[1] == "(" && arguments.any(is_column)
+        });
+        if adds_interval || calls_stable {
+            refusals.push("a column in what depends on the time zone");
+        }
+    }
+    refusals.into_iter().map(str::to_owned).collect()
+}
+
+/// The changes that are written as such in the source, beside those of [`Statements`].
+fn changes_in(text: &str) -> Vec<&str> {
+    const BEGIN: [&str; 3] = ["insert into pushroll.", "update pushroll.", "delete from pushroll."];
+    let begins = BEGIN.iter().flat_map(|begin| text.match_indices(begin));
+    begins.map(|(begin, _)| text[begin..].split(['"', ';']).next().unwrap_or_default()).collect()
+}
+
 /// Names, numbers and signs, in lower case; comments are left out.
 fn words(statement: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -136,29 +189,80 @@ fn every_function_is_confined_to_its_shard() {
     }
 }
 
-#[test]
-fn no_statement_about_sharded_tables_is_anywhere_else() {
-    fn look(dir: &Path) {
+/// Looks at every source file but those of these names, in their directories too.
+fn each_source(but: &[&str], look: &mut dyn FnMut(&str, &str)) {
+    fn each(dir: &Path, but: &[&str], look: &mut dyn FnMut(&str, &str)) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            // Those that are checked, the one that makes the tables, and these checks.
-            if ["functions", "statements.rs", "schema.rs", "migrations", "checks"]
-                .contains(&name.as_str())
-            {
+            if but.contains(&name.as_str()) {
                 continue;
             }
             if path.is_dir() {
-                look(&path);
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            for table in SHARDED {
-                assert!(!text.contains(&format!("pushroll.{table}")), "{name} reads {table}");
+                each(&path, but, look);
+            } else {
+                look(&name, &std::fs::read_to_string(&path).unwrap());
             }
         }
     }
-    look(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
+    each(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), but, look);
+}
+
+#[test]
+fn no_statement_about_sharded_tables_is_anywhere_else() {
+    // Those that are checked, the one that makes the tables, and these checks.
+    let but = ["functions", "statements.rs", "schema.rs", "migrations", "checks"];
+    each_source(&but, &mut |name, text| {
+        for table in SHARDED {
+            assert!(!text.contains(&format!("pushroll.{table}")), "{name} reads {table}");
+        }
+    });
+}
+
+#[test]
+fn citus_refuses_no_change() {
+    let mut seen = 0;
+    for statement in Statements::new().all() {
+        assert_eq!(refusals(&statement.one), [""; 0], "{}", statement.name);
+    }
+    for function in functions::all(true) {
+        for statement in in_function(&function.sql) {
+            let statement = from_its_verb(statement);
+            assert_eq!(refusals(statement), [""; 0], "{}: {statement}", function.name);
+        }
+    }
+    // The functions are looked at above, as they are where tables are distributed.
+    each_source(&["functions", "migrations", "checks"], &mut |name, text| {
+        for change in changes_in(text) {
+            assert_eq!(refusals(change), [""; 0], "{name}: {change}");
+            seen += 1;
+        }
+    });
+    assert!(seen > 20, "{seen} changes found in the source");
+}
+
+#[test]
+fn a_change_that_citus_refuses_is_found() {
+    for wrong in [
+        "insert into pushroll.token (id, revoked_at) values ($1, (select a.at from pushroll.app a))",
+        "insert into pushroll.node (id, seen) values ($1, now()) returning extract(epoch from now())",
+        "insert into pushroll.node (id) values ($1) on conflict (id) do update set seen = now()",
+        "update pushroll.pending as p set due = timestamptz 'epoch' + r.ms * interval '1 millisecond'
+         from unnest($2, $3) as r(id, ms) where p.shard = $1 and p.id = r.id",
+        "delete from pushroll.pending as p where p.shard = $1 and extract(epoch from p.due) > $2",
+    ] {
+        assert_ne!(refusals(wrong), [""; 0], "{wrong}");
+    }
+    for right in [
+        "insert into pushroll.token (id, revoked_at) select $1, a.at from pushroll.app a",
+        "insert into pushroll.node (id, seen) values ($1, now())
+         on conflict (id) do update set seen = excluded.seen returning seen",
+        "update pushroll.pending as p set due = to_timestamp(r.ms / 1000.0)
+         from unnest($2, $3) as r(id, ms) where p.shard = $1 and p.id = r.id",
+        "update pushroll.lease as l set expires = now() + seconds * interval '1 second' where l.shard = $1",
+    ] {
+        assert_eq!(refusals(right), [""; 0], "{right}");
+    }
 }
 
 #[test]

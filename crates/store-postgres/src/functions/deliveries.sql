@@ -17,7 +17,7 @@ begin
   where c.shard $IS_SHARD$ and c.id = r.id and c.attempt = r.attempt and not r.kept;
   update pushroll.callback as c
   set attempt = c.attempt + 1, first_attempt_at = coalesce(c.first_attempt_at, begun_at),
-    due = timestamptz 'epoch' + again_ms * interval '1 millisecond', again_at = given_again
+    due = to_timestamp(again_ms / 1000.0), again_at = given_again
   from unnest($SHARDS$ids, attempts, kept_ones) as r($COLUMN$id, attempt, kept)
   where c.shard $IS_SHARD$ and c.id = r.id and c.attempt = r.attempt and r.kept;
   update pushroll.outcome as o set callback = report
@@ -54,7 +54,7 @@ begin
   using unnest($SHARDS$ids, again_ats, retries_ms) as r($COLUMN$id, again_at, retry_ms)
   where c.shard $IS_SHARD$ and c.id = r.id and c.again_at = r.again_at and r.retry_ms is null;
   update pushroll.callback as c
-  set due = timestamptz 'epoch' + r.retry_ms * interval '1 millisecond', again_at = null
+  set due = to_timestamp(r.retry_ms / 1000.0), again_at = null
   from unnest($SHARDS$ids, again_ats, retries_ms) as r($COLUMN$id, again_at, retry_ms)
   where c.shard $IS_SHARD$ and c.id = r.id and c.again_at = r.again_at and r.retry_ms is not null;
   return gone;

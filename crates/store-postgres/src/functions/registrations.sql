@@ -10,6 +10,9 @@
 -- in the order of the rows a planner would). A plan is kept by its connection: made while a queue is empty it could do that
 -- for each call, also when the queue is full, until the table is vacuumed.
 --
+-- An update may call nothing with a column that is merely stable, or Citus refuses it: `to_timestamp` is immutable, adding an
+-- interval to a time with a zone is not.
+--
 -- Everything but `accept` takes the lock of its shards first, in their order: within a shard, ends, cleanups and
 -- postponements happen one after the other, each with everything in sight that was committed before it, and
 -- nobody waits for anybody in a circle.
@@ -38,7 +41,7 @@ create or replace function pushroll.postpone$ALL$(
 begin
   $LOCK$;
   update pushroll.pending as p
-  set due = timestamptz 'epoch' + r.due_ms * interval '1 millisecond', given_due = r.given_due, tried = r.tried
+  set due = to_timestamp(r.due_ms / 1000.0), given_due = r.given_due, tried = r.tried
   from unnest($SHARDS$ids, dues_ms, given_dues, tried_documents)
     as r($COLUMN$id, due_ms, given_due, tried)
   where p.shard $IS_SHARD$ and p.id = r.id;
