@@ -175,6 +175,57 @@ async fn without_citus_nothing_is_distributed() {
     open(&settings).await.unwrap();
 }
 
+/// With something in the place of Citus that notes what is asked of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_distribution_that_was_broken_off_is_gone_on_with() {
+    const CITUS: Migration = Migration { shards: Some(16), citus: true };
+    let (database, settings) = empty().await;
+    let psql = async |sql: &'static str| {
+        let database = database.clone();
+        let ask = move || PostgresServer::shared().psql(&database, sql);
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    };
+    psql(include_str!("fixtures/citus.sql")).await;
+
+    psql("insert into broken values ('pushroll.callback')").await;
+    let fault = migrate(&settings, CITUS).await.unwrap_err().to_string();
+    assert!(fault.contains("a worker is away"), "{fault}");
+    let fault = open(&settings).await.err().unwrap().to_string();
+    assert!(fault.contains("run `pushroll migrate`"), "{fault}");
+
+    psql("delete from broken").await;
+    let migrated = migrate(&settings, CITUS).await.unwrap();
+    assert_eq!((migrated.shards, migrated.citus), (16, true));
+    let tables = "select string_agg(logicalrelid::text, ' ' order by logicalrelid::text)
+        from pg_dist_partition where ";
+    let tables = async |which: &str| {
+        let (database, sql) = (database.clone(), format!("{tables}{which}"));
+        let ask = move || PostgresServer::shared().psql(&database, &sql);
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    };
+    assert_eq!(tables("by = 'shard' and colocated = 'default'").await, "pushroll.pending");
+    assert_eq!(
+        tables("by = 'shard' and colocated = 'pushroll.pending'").await,
+        "pushroll.callback pushroll.delivery pushroll.device pushroll.lease pushroll.outcome"
+    );
+    assert_eq!(
+        tables("by is null").await,
+        "pushroll.app pushroll.audit pushroll.import pushroll.installation pushroll.node pushroll.org \
+         pushroll.token"
+    );
+    // Every function is distributed by its shard, and none is left that is about several.
+    let functions = "select count(*) > 15
+          and bool_and(p.proargtypes[0] = 'smallint'::regtype)
+          and bool_and(coalesce(f.by = '$1' and f.colocated = 'pushroll.pending', false))
+        from pg_proc p left join distributed_functions f on f.of = p.oid
+        where p.pronamespace = 'pushroll'::regnamespace";
+    assert_eq!(psql(functions).await, "t");
+
+    let again = migrate(&settings, NEW).await.unwrap();
+    assert!(again.applied.is_empty() && again.citus, "{again:?}");
+    assert_eq!(open(&settings).await.unwrap().held_shards().len(), 16);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_can_t_be_reached_is_told_without_the_password() {
     let url = "postgres://me:hunter2@127.0.0.1:1/roll".parse().unwrap();
