@@ -132,7 +132,12 @@ pub fn after_dry_run(
         Verdict::Busy { retry_after, scope: _ } => *retry_after,
         Verdict::Unreachable => None,
     };
-    match backoff.next_due(tries, retry_after, now, random) {
+    let due = backoff.next_due(tries, retry_after, now, random).or_else(|| {
+        // The first answer may ask for the whole window, which had opened a moment before it came.
+        let asked = retry_after.filter(|span| tries.attempts <= 1 && *span <= backoff.window)?;
+        backoff.next_due(tries, None, now, random).map(|_| now.plus(asked))
+    });
+    match due {
         Some(due) => Step::RetryAt(due),
         None => Step::Fail(FailureReason::DryRunSendingFailed),
     }
@@ -189,5 +194,29 @@ mod tests {
                 "{verdict:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_first_answer_may_ask_for_the_whole_window() {
+        let now = Timestamp::from_millis(10_000_000);
+        let backoff = Backoff::default();
+        let asked = Verdict::Busy { retry_after: Some(backoff.window), scope: BusyScope::Provider };
+        let later = Verdict::Busy {
+            retry_after: Some(backoff.window + Duration::from_millis(1)),
+            scope: BusyScope::Provider,
+        };
+        let fail = Step::Fail(FailureReason::DryRunSendingFailed);
+        // It took a while to come.
+        let took = Duration::from_millis(40);
+        assert_eq!(step(&asked, took), Step::RetryAt(now.plus(backoff.window)));
+        assert_eq!(step(&later, took), fail);
+        let second = Tries {
+            attempts: 2,
+            first_attempt_at: Some(now.minus(took)),
+            last_run: Some(RunId(1)),
+        };
+        assert_eq!(after_dry_run(&asked, &second, &backoff, now, 0), fail, "no other may");
+        let over = Tries { first_attempt_at: Some(now.minus(backoff.window + took)), ..second };
+        assert_eq!(after_dry_run(&asked, &over, &backoff, now, 0), fail, "that was the last try");
     }
 }

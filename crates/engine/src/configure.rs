@@ -290,9 +290,9 @@ impl Service {
             return Err(invalid("expires_at", "is in the past: give a time to come, or none"));
         }
         let directory = self.directory();
-        let good = directory.tokens_of(app).iter().filter(|t| t.revoked_at.is_none()).count();
+        let good = directory.tokens_of(app).iter().filter(|token| token.is_good(now)).count();
         if good >= TOKENS_PER_APP {
-            let message = format!("the app has {TOKENS_PER_APP} tokens: revoke one first");
+            let message = format!("the app has {TOKENS_PER_APP} good tokens: revoke one first");
             return Err(invalid("name", &message));
         }
         let name = optional_name(name)?;

@@ -1,7 +1,7 @@
 //! Who may ask how often.
 //!
 //! By source address only requests count whose API token is not good: a request with a good token
-//! is never refused by that limit. By organization every request counts, if a limit is set at all.
+//! is never refused by that limit. By organization every request with a good token counts, if a limit is set at all.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;

@@ -107,16 +107,13 @@ impl Service {
         let now = self.clock.now();
         let directory = self.directory();
         let mut authorized = Vec::with_capacity(items.len());
-        let mut bad = 0;
+        let (mut bad, mut unknown) = (0, None);
         for (index, item) in items.iter().enumerate() {
             let by = match directory.authorize(org, item.app, &item.token.hash(), now) {
                 Authorization::Good(_, token) => Some(Some(token)),
                 Authorization::NotGood(_) => Some(None),
                 Authorization::Unknown(what) => {
-                    if self.settings.strict_tokens {
-                        self.count_bad_token(source)?;
-                        return Err(RegisterError::Unknown { index, what });
-                    }
+                    unknown.get_or_insert(RegisterError::Unknown { index, what });
                     None
                 }
             };
@@ -130,7 +127,11 @@ impl Service {
                 counted?;
             }
         }
-        if directory.org(org).is_some() {
+        if let Some(unknown) = unknown.filter(|_| self.settings.strict_tokens) {
+            return Err(unknown);
+        }
+        // Whoever has no good token does not use up what the organization may.
+        if bad < items.len() as u64 {
             self.limits.count_request(org, self.store.nodes())?;
         }
         let known = items.iter().zip(&authorized).filter(|(_, by)| by.is_some());

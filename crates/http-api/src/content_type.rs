@@ -42,7 +42,8 @@ fn is_json(value: &str) -> bool {
             }
             let value = value.trim();
             let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-            value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
+            // ASCII is UTF-8; what is not is refused where the body is read.
+            ["utf-8", "utf8", "us-ascii"].iter().any(|one| value.eq_ignore_ascii_case(one))
         })
 }
 
@@ -62,6 +63,7 @@ mod tests {
             "application/problem+JSON; charset=UTF-8",
             "application/json;charset=utf-8",
             "application/json; charset=\"UTF-8\"",
+            "application/json; charset=us-ascii",
             "application/json ; odata.metadata=minimal; Charset=Utf-8;",
         ] {
             assert!(is_json(value), "{value}");

@@ -46,7 +46,7 @@ pub(super) async fn make(call: &Call) -> Result<Reply, Problem> {
     let mut faults = faults_of(call)?;
     let body = Object::of_body(&call.body, &BACKUP, &mut faults);
     let text = body.and_then(|body| body.required_text("directory", DIRECTORY, &mut faults));
-    let Some(text) = text else { return Err(faults.into_problem()) };
+    let Some(text) = text.filter(|_| faults.is_empty()) else { return Err(faults.into_problem()) };
     let Some(backup) = &call.backup else {
         let detail = "The store is a database server: make backups with its own means.";
         return Err(Problem::new(StatusCode::CONFLICT, Rule::NotUsable, detail));

@@ -104,8 +104,9 @@ fn value<'h>(
         if value.is_empty() {
             continue;
         }
-        let text =
-            str::from_utf8(value.as_bytes()).ok().filter(|text| !text.contains(char::is_control));
+        // Between the parts of JSON a tab is as good as a space, and HTTP carries it.
+        let is_control = |c: char| c.is_control() && !(c == '\t' && names == [&CALLBACK_HEADERS]);
+        let text = str::from_utf8(value.as_bytes()).ok().filter(|text| !text.contains(is_control));
         let Some(text) = text else {
             let detail = format!("{name} holds something else than text in UTF-8.");
             faults.add(At::field(name), Rule::HeaderText, detail, expected);

@@ -294,6 +294,10 @@ fn callback_headers_are_read_only_when_a_callback_url_is_given() {
     assert!(!problem.to_string().contains("hunter2"), "{problem}");
     let given = options(&[url, (HEADERS, br#"{"X-A": "1", "X-B": "2"}"#)], false).unwrap();
     assert_eq!(given.callback.unwrap().headers.unwrap().len(), 2);
+    let given = options(&[url, (HEADERS, b"{\"X-A\":\t\"1\"}")], false).unwrap();
+    assert_eq!(given.callback.unwrap().headers.unwrap().len(), 1, "a tab is as good as a space");
+    let problem = options(&[url, (HEADERS, b"{\"X-A\": \"\xc2\x85\"}")], false).unwrap_err();
+    assert_eq!(first(&problem), (HEADERS, "header-text"));
     for empty in [&b""[..], b"{}"] {
         assert!(
             options(&[url, (HEADERS, empty)], false).unwrap().callback.unwrap().headers.is_none()

@@ -32,6 +32,9 @@ async fn a_directory_that_can_not_be_used_is_named() {
         let problem = server.admin("POST", "/backup", Some(body)).await.problem(400);
         assert_eq!(problem["field"], "directory", "{problem}");
     }
+    let misspelt = json!({ "directory": "/backups/1", "sealing-key": true });
+    let problem = server.admin("POST", "/backup", Some(misspelt)).await.problem(400);
+    assert_eq!(problem["rule"], "unknown-property", "{problem}");
     server.admin("GET", "/backup", None).await.problem(405);
     server.store.is_down.store(true, Ordering::Relaxed);
     let body = json!({ "directory": "/backups/2" });

@@ -60,7 +60,7 @@ pub struct Settings {
     pub sealing_key: SealingKeySource,
     /// Certificate and key of the listeners, if they speak TLS.
     pub tls: Option<TlsFiles>,
-    /// The listener of administration, metrics and console, if they have one of their own.
+    /// The listener of administration and metrics, if they have one of their own.
     pub admin_listener: Option<AdminListener>,
     /// Where the admin token comes from.
     pub admin_token: AdminTokenSource,
@@ -127,7 +127,7 @@ pub enum AdminTokenSource {
     Given(Secret),
 }
 
-/// A listener of its own for administration, metrics and console.
+/// A listener of its own for administration and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdminListener {
     /// Its address.

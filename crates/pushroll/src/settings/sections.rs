@@ -38,8 +38,8 @@ fn https(text: &str) -> Url {
 section! {
     /// The listener, and what concerns everything.
     pub(super) struct TopSettings in "" {
-        /// The address and port of the listener for the API and health, and for administration, metrics
-        /// and console unless `admin.listen` moves them.
+        /// The address and port of the listener for the API and health, and for administration and metrics
+        /// unless `admin.listen` moves them.
         "listen" listen: SocketAddr = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080), ADDRESS;
         /// Whether a request is answered 400 when its organization, app or API token is unknown; else
         /// it is answered 202 and forgotten. For setting things up.
@@ -167,7 +167,7 @@ section! {
 section! {
     /// The administration's own listener.
     pub(super) struct AdminPlace in "admin" {
-        /// An address and port of their own for administration, metrics and console; then they are not
+        /// An address and port of their own for administration and metrics; then they are not
         /// served on `listen`.
         "listen" listen: Option<SocketAddr> = None, Optional(ADDRESS);
         /// Whether that address speaks TLS too, if `tls.certificate_file` is given.
@@ -224,7 +224,7 @@ section! {
         "bad_tokens_burst" bad_tokens_burst: NonZeroU32 = rate(1_000), whole(1, 1_000_000);
         /// The most addresses that are told apart for this; those beyond share one limit.
         "bad_tokens_addresses" bad_tokens_addresses: usize = 100_000, whole(1, 10_000_000);
-        /// Requests a second of one organization, in the long run; no limit if not given.
+        /// Requests a second of one organization with a good token, in the long run; no limit if not given.
         "by_organization_per_second" by_organization_per_second: Option<NonZeroU32> = None, Optional(whole(1, 10_000_000));
         /// Such requests at once; as many as a second's if not given.
         "by_organization_burst" by_organization_burst: Option<NonZeroU32> = None, Optional(whole(1, 10_000_000));

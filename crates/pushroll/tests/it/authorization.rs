@@ -121,6 +121,20 @@ async fn an_expired_token_ends_as_api_token_not_valid() {
 }
 
 #[tokio::test]
+async fn of_an_app_100_tokens_are_good_at_once_and_those_that_are_over_do_not_count() {
+    let server = a_server().on_a_manual_clock().start().await;
+    // The app came with one.
+    for _ in 1..100 {
+        server.new_token_for(hours(1)).await;
+    }
+    let path = format!("{}/tokens", server.admin_path());
+    let problem = server.admin_post(&path, &json!({})).await.problem(400);
+    assert_eq!(problem.field(), Some("name"));
+    server.clock().advance(hours(1));
+    let _ = server.new_token().await;
+}
+
+#[tokio::test]
 async fn a_revoked_token_ends_as_api_token_not_valid_from_the_next_request_on() {
     let app = an_app().await;
     let (token, token_id) = app.new_token().await;

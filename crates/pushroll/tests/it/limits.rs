@@ -74,6 +74,26 @@ async fn a_batch_with_a_good_token_among_others_is_not_refused_either_and_counts
 }
 
 #[tokio::test]
+async fn with_strict_tokens_such_a_batch_is_told_what_is_unknown_and_not_refused_either() {
+    let server = a_strict_server().with("strict_tokens", true).start().await;
+    let tokenless = server.with_token("unknown");
+    let phone = a_device().build();
+    let registrations = json!([phone.body(&server), phone.body(&tokenless)]);
+    let cleanups =
+        json!([server.cleanup_body(&phone.user, None), tokenless.cleanup_body("u", None)]);
+    for _ in 0..5 {
+        for (path, batch) in
+            [("devices/batch", &registrations), ("devices/cleanup/batch", &cleanups)]
+        {
+            let problem = server.post(path, batch).await.problem(400);
+            assert_eq!((problem.index(), problem.rule()), (Some(1), "unknown-token"), "{path}");
+        }
+    }
+    let sent = until_refused(|| with_an_unknown_token(&server), 400).await;
+    assert!(sent <= 1, "{sent}");
+}
+
+#[tokio::test]
 async fn all_three_cases_the_400_of_status_and_the_401_of_administration_count() {
     let server = a_strict_server().start().await;
     let bank = server.another_app().beside(&server).await;
@@ -161,6 +181,10 @@ async fn by_organization_there_is_a_limit_if_it_is_set() {
         .start()
         .await;
     let other = server.another_app().await;
+    // Whoever has no good token uses nothing up.
+    for _ in 0..10 {
+        with_an_unknown_token(&server).await.is_empty_202();
+    }
     let sent = until_refused(|| server.register(&a_device().build()), 202).await;
     assert!(is_about_the_burst(sent), "{sent}");
     other.register(&a_device().build()).await.is_empty_202();
