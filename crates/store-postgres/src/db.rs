@@ -167,8 +167,9 @@ pub(crate) fn set_up(settings: &PostgresSettings, access: Access) -> String {
          set enable_hashjoin = off;
          set enable_mergejoin = off;
          set jit = off;
-         select set_config('plan_cache_mode', 'force_generic_plan', false)
-           where not exists (select from pg_extension where extname = 'citus');
+         select set_config('plan_cache_mode', case
+           when exists (select from pg_extension where extname = 'citus') then 'auto'
+           else 'force_generic_plan' end, false);
          select set_config('synchronous_commit', 'on', false)
            where current_setting('synchronous_commit') = 'off';
          {standstill};
@@ -209,5 +210,27 @@ mod tests {
             check(asked.unwrap());
             db.close();
         }
+    }
+
+    /// As Citus's coordinator does of a worker.
+    #[tokio::test]
+    async fn a_connection_is_kept_whose_server_has_lost_another() {
+        let server = PostgresServer::shared();
+        let database = tokio::task::spawn_blocking(|| server.create_database()).await.unwrap();
+        let settings = PostgresSettings::new(server.url(&database).parse().unwrap());
+        let db = Db::new(settings, Access::Reads).unwrap();
+        let process =
+            async || -> i32 { db.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0) };
+        let before = process().await;
+        let lost = "do $$ begin raise exception 'worker away' using errcode = '08006'; end $$";
+        let failed = db.with_connection(async |one| Ok(one.batch_execute(lost).await?)).await;
+        let fault = failed.unwrap_err();
+        assert!(fault.kind == Kind::NotNow && fault.reason.contains("worker away"), "{fault}");
+        assert_eq!(process().await, before);
+        let ended = "select pg_terminate_backend(pg_backend_pid())";
+        let failed = db.with_connection(async |one| Ok(one.batch_execute(ended).await?)).await;
+        assert_eq!(failed.unwrap_err().kind, Kind::Connection);
+        assert_ne!(process().await, before);
+        db.close();
     }
 }

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::db::Argument;
-use crate::faults::Fault;
+use crate::faults::{Fault, Kind};
 use crate::keys;
 use crate::rows::{self, CallbackColumns, codes};
 use crate::shared::Shared;
@@ -260,6 +260,7 @@ impl Shared {
         let (begun_at, again_ms) = (skew.to_database(now), skew.to_database(again_at));
         let given_again = codes::millis(again_at);
         let mut documents = vec![None; picked.len()];
+        let mut failed = None;
         for (part, places) in by_shard {
             let of = |place: &usize| &picked[*place];
             let shards: Vec<i16> = places.iter().map(|place| of(place).shard).collect();
@@ -273,13 +274,31 @@ impl Shared {
             };
             let arguments: [Argument<'_>; 8] =
                 [first, &ids, &attempts, &kept, &begun_at, &again_ms, &given_again, &report];
-            let row = self.db.query_one(sql, &arguments).await?;
-            let found: Vec<Option<Vec<u8>>> = row.try_get(0)?;
-            for (place, document) in places.into_iter().zip(found) {
-                documents[place] = document;
+            let found = async {
+                let row = self.db.query_one(sql, &arguments).await?;
+                Ok::<Vec<Option<Vec<u8>>>, Fault>(row.try_get(0)?)
+            };
+            match found.await {
+                Ok(found) => {
+                    for (place, document) in places.into_iter().zip(found) {
+                        documents[place] = document;
+                    }
+                }
+                Err(fault) => {
+                    tracing::warn!(part, reason = fault.reason, "callbacks can't be begun now");
+                    let is_away = fault.kind == Kind::Connection;
+                    failed.get_or_insert(fault);
+                    if is_away {
+                        break;
+                    }
+                }
             }
         }
-        Ok(documents)
+        // What was begun in other shards is begun, and nobody else hands it out any more.
+        match failed.filter(|_| documents.iter().all(Option::is_none)) {
+            Some(fault) => Err(fault),
+            None => Ok(documents),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use deadpool::managed::PoolError;
 use pushroll_domain::StoreError;
 use thiserror::Error as ThisError;
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// What a caller is told to wait when nothing better is known.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -81,11 +81,18 @@ fn kind_of(error: &Error) -> Kind {
         // "cached plan must not change result type": the schema was changed below us.
         SqlState::FEATURE_NOT_SUPPORTED => Kind::Connection,
         _ => match &state.code()[..2] {
+            // A server that says so of a connection of its own, to one of a cluster, keeps this one.
+            "08" if !ends_the_connection(error) => Kind::NotNow,
             "08" => Kind::Connection,
             "22" | "23" => Kind::Data,
             _ => Kind::NotNow,
         },
     }
+}
+
+fn ends_the_connection(error: &Error) -> bool {
+    let severity = error.as_db_error().and_then(DbError::parsed_severity);
+    severity.is_none_or(|severity| severity != Severity::Error)
 }
 
 /// The server's message or the driver's; never a detail, which may quote a row.

@@ -149,7 +149,9 @@ impl Upkeep {
         let settings = self.db.query(SETTINGS, &[]).await?;
         let settings: Result<Vec<(String, String)>, tokio_postgres::Error> =
             settings.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect();
-        let tables = self.db.query(TABLES, &[]).await?;
+        // Of a cluster they are elsewhere.
+        let tables =
+            if self.shards.distributed { Vec::new() } else { self.db.query(TABLES, &[]).await? };
         let tables: Result<Vec<_>, Fault> = tables.iter().map(table).collect();
         // A standby has no log of its own to compare with.
         let (replicas, slots) = if is_read_only {

@@ -13,6 +13,7 @@ use crate::moving;
 use crate::settings::PostgresSettings;
 use crate::shards::{MOST_SHARDS, Shards};
 use crate::standstill::MAY_WRITE;
+use crate::statements::Statements;
 
 embed_migrations!("src/migrations");
 
@@ -80,6 +81,15 @@ pub enum SchemaError {
          `create extension citus` here"
     )]
     NoCitus,
+    /// Servers work on what is to be distributed.
+    #[error(
+        "servers work on the database: {}. Stop them while it is distributed; one that was killed counts until its lease is over",
+        names.join(", ")
+    )]
+    Serving {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// An import into it was broken off, or what it brought is not what was exported.
     #[error(
         "the import into this database is not finished: {records} records of it are there. Run the same pushroll import \
@@ -131,7 +141,8 @@ pub async fn migrate(
     let db = Db::new(patient, Access::Writes)?;
     let (mut client, connection) = db.listener().await?;
     let driver = tokio::spawn(connection);
-    let migrated = migrate_on(&mut client, migration).await;
+    let lease_seconds = db.settings.lease.as_secs_f64();
+    let migrated = migrate_on(&mut client, migration, lease_seconds).await;
     // Closes the connection, and with it lets go of the lock.
     drop(client);
     let _ = driver.await;
@@ -139,7 +150,11 @@ pub async fn migrate(
     migrated
 }
 
-async fn migrate_on(client: &mut Client, migration: Migration) -> Result<Migrated, SchemaError> {
+async fn migrate_on(
+    client: &mut Client,
+    migration: Migration,
+    lease_seconds: f64,
+) -> Result<Migrated, SchemaError> {
     client.batch_execute(MIGRATING).await?;
     client.batch_execute(MAY_WRITE).await?;
     client.batch_execute("create schema if not exists pushroll").await?;
@@ -155,13 +170,20 @@ async fn migrate_on(client: &mut Client, migration: Migration) -> Result<Migrate
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
 
     let shards = install(client, migration).await?;
-    if migration.citus && !shards.distributed {
-        distribute(client).await?;
-    } else if shards.distributed {
-        // A migration may have made more of them.
-        copy_everywhere(client).await?;
-    }
     let distributed = migration.citus || shards.distributed;
+    if distributed {
+        if !shards.distributed {
+            citus_is_there(client).await?;
+            nobody_serves(client, lease_seconds).await?;
+            // Nor does anybody begin before it is done.
+            client.batch_execute("update pushroll.installation set functions = ''").await?;
+        }
+        // Of a cluster too: a migration may have made more tables.
+        distribute(client).await?;
+        if !shards.distributed {
+            only_one_shard(client).await?;
+        }
+    }
     make_functions(client, distributed).await?;
     Ok(Migrated { applied, shards: shards.count, citus: distributed })
 }
@@ -228,25 +250,49 @@ async fn install(client: &mut Client, migration: Migration) -> Result<Shards, Sc
     Ok(shards)
 }
 
-/// Spreads the sharded tables over the servers, and copies the others to each.
-async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
-    let has_citus = client
+async fn citus_is_there(client: &Client) -> Result<(), SchemaError> {
+    let is_there = client
         .query_one("select exists (select from pg_extension where extname = 'citus')", &[])
         .await?;
-    if !has_citus.try_get::<_, bool>(0)? {
-        return Err(SchemaError::NoCitus);
+    if is_there.try_get::<_, bool>(0)? { Ok(()) } else { Err(SchemaError::NoCitus) }
+}
+
+/// Servers that go on would call functions that are gone.
+async fn nobody_serves(client: &Client, lease_seconds: f64) -> Result<(), SchemaError> {
+    let live_nodes = Statements::new().live_nodes.one;
+    let rows = client.query(&live_nodes, &[&lease_seconds]).await?;
+    let names: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    match names? {
+        names if names.is_empty() => Ok(()),
+        names => Err(SchemaError::Serving { names }),
     }
-    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
-    copy_everywhere(client).await?;
-    for table in SHARDED {
-        let with = if table == SHARDED[0] { "default" } else { "pushroll.pending" };
+}
+
+/// Spreads the sharded tables over the servers, and copies the others to each, where that is not done yet: a run that was
+/// broken off is gone on with.
+async fn distribute(client: &Client) -> Result<(), SchemaError> {
+    let everywhere = EVERYWHERE
+        .iter()
+        .map(|table| (table, format!("create_reference_table('pushroll.{table}')")));
+    let sharded = SHARDED.iter().map(|table| {
+        let with = if *table == SHARDED[0] { "default" } else { "pushroll.pending" };
+        let call = format!(
+            "create_distributed_table('pushroll.{table}', 'shard', colocate_with => '{with}')"
+        );
+        (table, call)
+    });
+    for (table, call) in everywhere.chain(sharded) {
         let sql = format!(
-            "select create_distributed_table('pushroll.{table}', 'shard', colocate_with => '{with}')
-             where {}",
-            not_yet(table)
+            "select {call} where not exists (
+               select from pg_dist_partition where logicalrelid = 'pushroll.{table}'::regclass)"
         );
         client.batch_execute(&sql).await.map_err(failed)?;
     }
+    Ok(())
+}
+
+/// Notes that the tables are distributed, and drops the functions about several shards.
+async fn only_one_shard(client: &Client) -> Result<(), SchemaError> {
     let all = "select 'drop function ' || p.oid::regprocedure from pg_proc p
                join pg_namespace n on n.oid = p.pronamespace
                where n.nspname = 'pushroll' and p.proname like '%\\_all'";
@@ -259,22 +305,8 @@ async fn distribute(client: &mut Client) -> Result<(), SchemaError> {
         .map_err(failed)
 }
 
-/// Whether Citus does not know the table yet: a run that was broken off is gone on with.
-fn not_yet(table: &str) -> String {
-    format!(
-        "not exists (select from pg_dist_partition where logicalrelid = 'pushroll.{table}'::regclass)"
-    )
-}
-
-/// Copies to every server the tables of which that is not done yet.
-async fn copy_everywhere(client: &mut Client) -> Result<(), SchemaError> {
-    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
-    for table in EVERYWHERE {
-        let sql =
-            format!("select create_reference_table('pushroll.{table}') where {}", not_yet(table));
-        client.batch_execute(&sql).await.map_err(failed)?;
-    }
-    Ok(())
+fn failed(error: tokio_postgres::Error) -> SchemaError {
+    SchemaError::Failed(Fault::from(error).reason)
 }
 
 /// Makes the functions, or replaces them, if they are not those of this version.
@@ -284,23 +316,24 @@ async fn make_functions(client: &mut Client, distributed: bool) -> Result<(), Sc
     if there.try_get::<_, &str>(0)? == fingerprint {
         return Ok(());
     }
-    let failed = |error: tokio_postgres::Error| SchemaError::Failed(Fault::from(error).reason);
     for function in functions::all(distributed) {
         let signature = format!("pushroll.{}({})", function.name, function.arguments.join(", "));
-        match client.batch_execute(&function.sql).await {
+        let distribute = if distributed {
+            format!(
+                "select create_distributed_function('{signature}', '$1', colocate_with => 'pushroll.pending')"
+            )
+        } else {
+            String::new()
+        };
+        // One that is made anew is distributed in the same transaction: servers that go on call it meanwhile.
+        let make = |first: &str| format!("{first}{}{distribute}", function.sql);
+        match client.batch_execute(&make("")).await {
             Err(error) if error.code() == Some(&SqlState::INVALID_FUNCTION_DEFINITION) => {
                 // What it returns has changed, or the name of an argument: then it can't be replaced.
-                let anew = format!("drop function {signature}; {}", function.sql);
+                let anew = make(&format!("drop function {signature}; "));
                 client.batch_execute(&anew).await.map_err(failed)?;
             }
             made => made.map_err(failed)?,
-        }
-        if distributed {
-            let sql = format!(
-                "select create_distributed_function('{signature}', '$1', \
-                 colocate_with => 'pushroll.pending')"
-            );
-            client.batch_execute(&sql).await.map_err(failed)?;
         }
     }
     client

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pushroll_domain::{
     Accept, AuditAction, DeliveryRoom, Ending, Finish, Finished, Org, Outcome, Platform, Postpone,
-    Registration, RegistrationView, Status, Store, Timestamp, Tries,
+    Registration, RegistrationId, RegistrationView, Status, Store, Timestamp, Tries,
 };
 use pushroll_store_postgres::{PostgresSettings, PostgresStore};
 use pushroll_store_suite::{Asked, World};
@@ -152,6 +152,49 @@ async fn a_callback_is_begun_by_one_node() {
     };
     tokio::time::timeout(TOLD, all).await.expect("all are begun");
     assert_eq!(begun, expected);
+}
+
+/// Where each shard has a call of its own, one that fails does not take along what the others have begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callbacks_are_begun_though_those_of_a_shard_can_t_be() {
+    const SHARDS: u16 = 8;
+    let place = Place::new(Kind::ByShard).await;
+    let hasty =
+        PostgresSettings { statement_timeout: Duration::from_millis(1_000), ..place.settings() };
+    let node = Arc::new(place.open_with(hasty, 0).await);
+    let world = world_of(&node).await;
+    let shard_of = |id: RegistrationId| i32::from(id.shard_bits().unwrap() / (4_096 / SHARDS));
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let asked = Asked { callback: Some(n), ..world.ios(&format!("user {n}"), "a1") };
+        ids.push(world.stored(&asked).await.id);
+    }
+    // Neither the first nor the last of those that are asked for.
+    let mut shards: Vec<i32> = ids.iter().copied().map(shard_of).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    let locked = shards[shards.len() / 2];
+    let (client, connection) =
+        tokio_postgres::connect(&place.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let lock = "select pg_advisory_lock(1886549864, $1)";
+    client.execute(lock, &[&locked]).await.unwrap();
+
+    let room = DeliveryRoom { limit: 100, per_host: 100, ..DeliveryRoom::default() };
+    let begin = async || -> HashSet<RegistrationId> {
+        let begun = node.begin_deliveries(room.clone(), world.now).await.unwrap();
+        begun.into_iter().map(|delivery| delivery.id).collect()
+    };
+    let begun = begin().await;
+    let (left, others): (HashSet<_>, HashSet<_>) =
+        ids.into_iter().partition(|id| shard_of(*id) == locked);
+    assert!(!left.is_empty() && others.len() > left.len());
+    assert_eq!(begun, others);
+    assert!(node.begin_deliveries(room.clone(), world.now).await.is_err(), "nothing else is left");
+
+    drop(client);
+    connection.await.unwrap().unwrap();
+    assert_eq!(begin().await, left);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,6 +54,11 @@ impl Place {
         tokio::task::spawn_blocking(move || server.psql(&name, &sql)).await.unwrap()
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
     /// How a store in it is set up.
     pub fn settings(&self) -> PostgresSettings {
         settings(self.server, &self.name)

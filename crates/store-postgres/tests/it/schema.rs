@@ -172,6 +172,9 @@ async fn without_citus_nothing_is_distributed() {
     let fault = migrate(&settings, Migration { shards: None, citus: true }).await.unwrap_err();
     assert!(matches!(fault, SchemaError::NoCitus), "{fault}");
     assert!(!migrate(&settings, NEW).await.unwrap().citus);
+    // By mistake: nothing is different afterwards.
+    let fault = migrate(&settings, Migration { shards: None, citus: true }).await.unwrap_err();
+    assert!(matches!(fault, SchemaError::NoCitus), "{fault}");
     open(&settings).await.unwrap();
 }
 
@@ -186,6 +189,14 @@ async fn a_distribution_that_was_broken_off_is_gone_on_with() {
         tokio::task::spawn_blocking(ask).await.unwrap()
     };
     psql(include_str!("fixtures/citus.sql")).await;
+
+    // A server that goes on would call functions that are gone.
+    migrate(&settings, Migration { citus: false, ..CITUS }).await.unwrap();
+    psql("insert into pushroll.node values (gen_random_uuid(), 'shop:8080', now())").await;
+    let fault = migrate(&settings, CITUS).await.unwrap_err().to_string();
+    assert!(fault.contains("shop:8080") && fault.contains("Stop them"), "{fault}");
+    assert_eq!(psql("select count(*) from pg_dist_partition").await, "0");
+    psql("delete from pushroll.node").await;
 
     psql("insert into broken values ('pushroll.callback')").await;
     let fault = migrate(&settings, CITUS).await.unwrap_err().to_string();
