@@ -370,6 +370,7 @@ fn of_credentials(answer: &ProviderAnswer) -> Symptom {
                 Symptom::ApnsKeyRefused
             }
             "BadEnvironmentKeyIdInToken" => Symptom::ApnsKeyOfOtherEnvironment,
+            "the certificate has expired" => Symptom::CredentialsExpired,
             "BadCertificate" | "the certificate was refused" => Symptom::CertificateRefused,
             "BadCertificateEnvironment" => Symptom::CertificateOfOtherEnvironment,
             _ => Symptom::CredentialsRefused,
@@ -404,6 +405,7 @@ fn of_silence(answer: &ProviderAnswer) -> Symptom {
         "the name can't be looked up" => Symptom::NoLookup,
         "the proxy made no connection" => Symptom::NoTunnel,
         "no TLS" | "the server does not speak HTTP/2" | "no HTTP" => Symptom::NotTheProvider,
+        "IdleTimeout" => Symptom::NoConnection,
         // A status that the provider never gives.
         _ if answer.status.is_some() => Symptom::NotTheProvider,
         _ => Symptom::NoConnection,

@@ -52,7 +52,20 @@ pub fn write(path: &Path, content: &[u8], readable: Readable) -> io::Result<()> 
     };
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
     let draft = directory.join(format!(".{name}.{}", std::process::id()));
-    match fs::remove_file(&draft) {
+    let mut file = make(&draft, readable)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Makes an empty file, in the place of any that is there: one that somebody else has made, or a link, is not written
+/// to.
+///
+/// # Errors
+/// When it can't be made.
+pub fn make(path: &Path, readable: Readable) -> io::Result<File> {
+    match fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
         Ok(()) | Err(_) => {}
     }
@@ -60,11 +73,7 @@ pub fn write(path: &Path, content: &[u8], readable: Readable) -> io::Result<()> 
         Readable::ByOwner => 0o600,
         Readable::ByAll => 0o644,
     };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(directory)?.sync_all()
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 #[cfg(test)]
@@ -88,5 +97,20 @@ mod tests {
         let missing = read(&dir.path().join("token")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         assert_ne!(read(dir.path()).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_somebody_else_has_put_in_its_place_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, theirs) = (dir.path().join("export.part"), dir.path().join("theirs"));
+        write(&theirs, b"theirs", Readable::ByAll).unwrap();
+        std::os::unix::fs::symlink(&theirs, &path).unwrap();
+        make(&path, Readable::ByOwner).unwrap().write_all(b"ours").unwrap();
+        assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let mut open_elsewhere = File::open(&path).unwrap();
+        make(&path, Readable::ByOwner).unwrap().write_all(b"again").unwrap();
+        assert_eq!(io::read_to_string(&mut open_elsewhere).unwrap(), "ours");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -37,9 +37,16 @@ struct State {
     /// All rows of the lane before this key are taken or gone, so that a scan needs not pass them
     /// again, nor what is left of deleted ones.
     rest_from: HashMap<Lane, QueueKey>,
+    /// Where rows are now that were moved while they were in hand: whoever gives one back knows its old place.
+    moved: HashMap<RegistrationId, QueueKey>,
 }
 
 impl State {
+    fn forget_moved(&mut self, id: &RegistrationId) -> Option<QueueKey> {
+        // Almost always there are none.
+        if self.moved.is_empty() { None } else { self.moved.remove(id) }
+    }
+
     fn rest_begins_by(&mut self, lane: Lane, key: QueueKey) {
         if let Some(from) = self.rest_from.get_mut(&lane)
             && key < *from
@@ -108,7 +115,8 @@ impl Hands {
         let mut state = self.0.lock();
         for place in places {
             if state.taken.remove(&place.id) {
-                state.rest_begins_by(place.lane, place.key);
+                let key = state.forget_moved(&place.id).unwrap_or(place.key);
+                state.rest_begins_by(place.lane, key);
             }
         }
     }
@@ -122,12 +130,20 @@ impl Hands {
         for change in changes {
             match change {
                 Change::Added(place) => state.rest_begins_by(place.lane, place.key),
+                Change::Forward(place) => {
+                    if state.taken.contains(&place.id) {
+                        state.moved.insert(place.id, place.key);
+                    }
+                    state.rest_begins_by(place.lane, place.key);
+                }
                 Change::Moved(place) => {
                     state.taken.remove(&place.id);
+                    state.forget_moved(&place.id);
                     state.rest_begins_by(place.lane, place.key);
                 }
                 Change::Gone(id) => {
                     state.taken.remove(id);
+                    state.forget_moved(id);
                 }
             }
         }
@@ -138,6 +154,7 @@ impl Hands {
         let mut state = self.0.lock();
         state.taken.retain(|id| is_pending.contains(id));
         state.rest_from.clear();
+        state.moved.clear();
     }
 
     /// Those in hand.
@@ -151,6 +168,8 @@ impl Hands {
 pub(crate) enum Change {
     /// A row nobody has taken is in the queue.
     Added(Place),
+    /// A row is due earlier, whoever has it in hand.
+    Forward(Place),
     /// A row was given back at a new place.
     Moved(Place),
     /// A row is gone.

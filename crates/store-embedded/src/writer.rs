@@ -219,7 +219,10 @@ impl Writer {
                 tracing::error!(%error, "a write to the store failed; reopening it");
                 self.shared.health.reopening(reason.clone(), settings.reopen_first_wait);
                 tell(replies, Err(reason.as_str().into()));
-                next = Next::Reopen(reason);
+                // Whoever waits for the store to be closed has said so already, and says it once.
+                if !matches!(next, Next::Close) {
+                    next = Next::Reopen(reason);
+                }
             }
         }
         next

@@ -147,6 +147,7 @@ macro_rules! every_case {
             retries_take_turns_with_the_rest_and_none_is_lost,
             what_a_clock_put_too_far_ahead_is_brought_forward,
             what_is_due_within_the_longest_wait_stays_where_it_is,
+            what_is_brought_forward_in_hand_and_given_back_is_handed_out_again,
         ]);
         $crate::cases_of!($make, deliveries: [
             each_attempt_that_ended_is_in_the_log,

@@ -304,3 +304,16 @@ pub async fn what_is_due_within_the_longest_wait_stays_where_it_is(world: World)
     world.waits_for(1).await;
     assert!(world.take(ios, 9).await.is_empty());
 }
+
+/// Whoever has it in hand knows only where it waited before.
+pub async fn what_is_brought_forward_in_hand_and_given_back_is_handed_out_again(world: World) {
+    let ios = world.lane(Platform::Ios);
+    let in_hand = Asked { due_in_ms: 99 * DAY_MS, ..world.ios("ann", "a1") };
+    let in_hand = world.accept(&in_hand).await;
+    world.bring_forward().await;
+    assert!(world.take(ios, 9).await.is_empty());
+    world.store.give_back(vec![Arc::clone(&in_hand)]).await.unwrap();
+    assert_eq!(world.taken_ids(ios, 1).await, [in_hand.id]);
+    world.end(std::slice::from_ref(&in_hand), &verified()).await;
+    assert!(world.take(ios, 9).await.is_empty());
+}

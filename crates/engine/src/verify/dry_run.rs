@@ -53,7 +53,8 @@ impl Service {
             let reason = FailureReason::ApiTokenNotValid;
             return Next::fail(reason, None, registration.tries);
         };
-        let credentials = match lane.credentials(self, &app) {
+        let (generation, credentials) = lane.credentials(self, &app);
+        let credentials = match credentials {
             Ok(Some(credentials)) => credentials,
             Ok(None) => return no_such_side(registration, token.platform()),
             Err(fault) => {
@@ -66,7 +67,7 @@ impl Service {
             }
         };
         let now = self.clock.now();
-        let probe = match lane.permit(now) {
+        let probe = match lane.permit(generation, now) {
             Permit::Go { probe } => probe,
             Permit::Fail(answer) => {
                 let reason = FailureReason::DryRunSendingFailed;
@@ -82,12 +83,10 @@ impl Service {
         lane.meters.count_answer(&asked.report);
         let Asked { report: DryRunReport { verdict, answer }, environment } = asked;
         let now = self.clock.now();
-        lane.record(now, probe, signal(&verdict, &answer, now), &answer);
         let of_token = || (verdict == Verdict::TokenRejected).then(|| Symptom::of_token(token));
         let symptom = Symptom::of_dry_run(&verdict, &answer).or_else(|| of_token().flatten());
-        if let Some(symptom) = symptom {
-            lane.note(symptom, now);
-        }
+        let said = signal(&verdict, &answer, now);
+        lane.record(generation, now, probe, said, &answer, symptom);
         let backoff = &self.settings.verification.backoff;
         match after_dry_run(&verdict, &tries, backoff, now, self.random.u64()) {
             Step::Store => {

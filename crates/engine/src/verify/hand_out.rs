@@ -15,6 +15,9 @@ use crate::verify::LaneReport;
 
 /// How often the store is looked at when nothing woke the worker.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// In how many rounds a lane is looked into though all that is pending seems to be in memory, and for how many.
+const LOOKS_ANYWAY: usize = 8;
+const FEW: usize = 32;
 /// The least time between two looks.
 const REST: Duration = Duration::from_millis(2);
 /// The most registrations taken from a lane at once, before the next lane has its turn.
@@ -71,11 +74,16 @@ impl Service {
             let in_memory = lane.in_memory.load(Ordering::Relaxed) as u64;
             let now = self.clock.now();
             let is_gone = directory.app(load.lane.app).is_none();
+            // What is in memory is not all among what is pending: what is just being accepted is not yet, and what has just
+            // ended no longer. So under a steady load a few that wait in the store are seen by looking only.
+            let looks = turn.is_multiple_of(LOOKS_ANYWAY);
             if load.pending > in_memory && is_gone {
                 // What is pending of a deleted app ends now, whenever it is due.
                 self.take_from(&lane, TAKEN_AT_ONCE, END_OF_TIME).await?;
             } else if load.pending > in_memory && lane.may_take(now) {
                 self.take_from(&lane, taken_at_once(&lane), now).await?;
+            } else if looks && lane.may_take(now) {
+                self.take_from(&lane, FEW, now).await?;
             } else {
                 lane.set_backlog(false);
             }

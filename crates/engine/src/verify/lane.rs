@@ -33,9 +33,14 @@ pub(super) struct LaneState {
     asking: Mutex<Asking>,
 }
 
+/// Which credentials of a lane: it grows with every change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Generation(u64);
+
 /// How the lane's provider is asked.
 #[derive(Default)]
 struct Asking {
+    generation: Generation,
     breaker: Breaker,
     opened: Option<Opened>,
     likelier: Option<Environment>,
@@ -45,6 +50,13 @@ struct Asking {
     symptoms: BTreeMap<Symptom, Seen>,
     /// Nothing is taken from the store before this time.
     not_before: Option<Timestamp>,
+}
+
+impl Asking {
+    fn note(&mut self, symptom: Symptom, now: Timestamp) {
+        let seen = self.symptoms.entry(symptom).or_insert(Seen { count: 0, last_at: now });
+        *seen = Seen { count: seen.count + 1, last_at: now };
+    }
 }
 
 /// The credentials, opened once and kept until the app changes.
@@ -132,27 +144,42 @@ impl LaneState {
         self.held_back.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn permit(&self, now: Timestamp) -> Permit {
-        self.asking.lock().breaker.permit(now)
+    /// Whether it may be asked with these credentials. With those that were changed a moment ago it may: what comes of
+    /// it counts for nothing.
+    pub(super) fn permit(&self, with: Generation, now: Timestamp) -> Permit {
+        let mut asking = self.asking.lock();
+        if asking.generation == with {
+            asking.breaker.permit(now)
+        } else {
+            Permit::Go { probe: false }
+        }
     }
 
+    /// Takes note of an answer to what was asked with these credentials, and of what was wrong. One to credentials that
+    /// were changed meanwhile says nothing of the new ones.
     pub(super) fn record(
         &self,
+        asked_with: Generation,
         now: Timestamp,
         probe: bool,
         signal: Signal,
         answer: &ProviderAnswer,
+        symptom: Option<Symptom>,
     ) {
         let mut asking = self.asking.lock();
+        if asking.generation != asked_with {
+            return;
+        }
         asking.breaker.record(now, probe, signal);
         asking.last_answer = Some((now, answer.clone()));
+        if let Some(symptom) = symptom {
+            asking.note(symptom, now);
+        }
     }
 
     /// Takes note of what was wrong, for the operator.
     pub(super) fn note(&self, symptom: Symptom, now: Timestamp) {
-        let mut asking = self.asking.lock();
-        let seen = asking.symptoms.entry(symptom).or_insert(Seen { count: 0, last_at: now });
-        *seen = Seen { count: seen.count + 1, last_at: now };
+        self.asking.lock().note(symptom, now);
     }
 
     /// Which environment to ask first with mode `auto`: the one that last accepted a token.
@@ -174,17 +201,17 @@ impl LaneState {
         may
     }
 
-    /// The app's credentials. When they change, what was known of the provider is forgotten.
+    /// The app's credentials, and which they are. When they change, what was known of the provider is forgotten.
     pub(super) fn credentials(
         &self,
         service: &Service,
         app: &Arc<App>,
-    ) -> Result<Option<Credentials>, String> {
+    ) -> (Generation, Result<Option<Credentials>, String>) {
         let mut asking = self.asking.lock();
         if let Some(opened) = &asking.opened
             && (Arc::ptr_eq(&opened.app, app) || opened.app == *app)
         {
-            return opened.credentials.clone();
+            return (asking.generation, opened.credentials.clone());
         }
         let credentials = service.credentials(app, self.lane.platform);
         let mode = app.ios.as_ref().map(|ios| ios.mode);
@@ -199,6 +226,7 @@ impl LaneState {
                 || (self.lane.platform == Platform::Ios && topic(&before.app) != topic(app))
         });
         if is_new {
+            asking.generation = Generation(asking.generation.0 + 1);
             asking.breaker = Breaker::new();
             asking.symptoms.clear();
             asking.likelier = None;
@@ -207,7 +235,7 @@ impl LaneState {
         }
         let app = Arc::clone(app);
         asking.opened = Some(Opened { app, fingerprint, credentials: credentials.clone() });
-        credentials
+        (asking.generation, credentials)
     }
 
     pub(super) fn report(&self) -> LaneReport {

@@ -1,8 +1,7 @@
 //! `pushroll device export`: the roll of an app, or of all, as a file. Read part by part, so that it may have any size.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::admin::{App, Patience, ServerArgs, Session, Stop, pick_app, text};
+use crate::private_file::{self, Readable};
 
 /// Devices that are asked for at once.
 const PART: usize = 1_000;
@@ -94,8 +94,7 @@ pub(super) async fn export(
     // Never a file that looks whole and is not.
     let draft = super::admin::beside(file, ".part");
     let unwritable = |cause: io::Error| Stop::unwritable(&draft.display(), &cause);
-    let opened =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+    let opened = private_file::make(&draft, Readable::ByOwner);
     let mut out = Writer::new(opened.map_err(unwritable)?, format);
     let count =
         out.all(&mut session, &apps).await.map_err(|fault| fault.about(&draft.display()))?;

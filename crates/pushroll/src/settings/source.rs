@@ -57,6 +57,18 @@ impl Provider for Named {
     }
 }
 
+/// Where a text is no TOML, and why. Not the line itself, as others would write it: a secret may stand in it.
+fn place_of_fault(text: &str) -> String {
+    let Some(fault) = toml::from_str::<toml::Table>(text).err() else {
+        return "it can't be read".to_owned();
+    };
+    let before = fault.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else { return fault.message().to_owned() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", fault.message())
+}
+
 impl Reader {
     /// Reads the file's text and the environment's variables. A file that is no TOML is one fault, and
     /// then its settings are the defaults.
@@ -72,9 +84,9 @@ impl Reader {
                     let dict = data.remove(&Profile::Default).unwrap_or_default();
                     values = values.merge(Named(FILE, dict));
                 }
-                Err(fault) => faults.push(Fault {
+                Err(_) => faults.push(Fault {
                     source: path.display().to_string(),
-                    message: format!("is no TOML: {}", fault.to_string().trim_end()),
+                    message: format!("is no TOML: {}", place_of_fault(text)),
                 }),
             }
         }

@@ -200,6 +200,20 @@ fn contradictions_are_told() {
 fn a_secret_is_never_in_a_fault_nor_in_the_settings_when_they_are_printed() {
     let fault = only_fault("[sealing]\nkey = 12345678", &[]);
     assert!(!fault.contains("12345678"), "{fault}");
+    for line in [
+        "token = \"hunter2",
+        "token = hunter2",
+        "token \"hunter2\"",
+        "token = 'hunter2' 'hunter2'",
+        "token = 'hunter2'\ntoken = 'hunter2'",
+        "token = \"\\hunter2\"",
+        "'hunter2",
+        "token = [hunter2]",
+    ] {
+        let fault = only_fault(&format!("[admin]\n{line}"), &[]);
+        assert!(fault.contains("is no TOML: line "), "{fault}");
+        assert!(!fault.contains("unter2"), "{line}: {fault}");
+    }
     let settings = parse("[admin]\ntoken = 'hunter2-hunter2-hunter2'", &[]).unwrap();
     assert!(!format!("{settings:?}").contains("hunter2"));
 }

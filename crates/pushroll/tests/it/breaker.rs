@@ -60,6 +60,21 @@ async fn when_the_credentials_are_changed_they_are_asked_about_at_once() {
 }
 
 #[tokio::test]
+async fn a_late_refusal_of_credentials_that_were_changed_says_nothing_of_the_new_ones() {
+    let app = an_app().await;
+    let late = a_device().build();
+    app.answers(&late, [Reply::refused(403, "InvalidProviderToken").after_ms(3_000)]);
+    let late = late.registered(&app).await;
+    eventually("it is asked about", async || (app.dry_runs_of(&late) == 1).then_some(())).await;
+    // The same key for both environments is another for whoever asks.
+    let _ = app.change(&json!({"ios": {"mode": "auto"}})).await.expect(200);
+    a_device().stored(&app).await;
+    assert_eq!(app.status_now(&late.id).await, Status::Pending, "nothing came of it yet");
+    assert_eq!(app.status_of(&late).await, FAILED);
+    a_device().stored(&app).await;
+}
+
+#[tokio::test]
 async fn an_apps_refused_credentials_hold_up_neither_its_other_side_nor_another_app() {
     let broken = an_app().with_an_unknown_apns_key().await;
     let other = an_app().beside(&broken).await;

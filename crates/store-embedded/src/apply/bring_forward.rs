@@ -62,7 +62,7 @@ fn of_lane(
             let pending = rows::encode_pending(PendingRow { due: now, ..pending });
             group.put(Column::Pending, pending_key, pending);
             let place = Place { lane, key: to, id: registration.id };
-            group.effect(Effect::Queue(Change::Added(place)));
+            group.effect(Effect::Queue(Change::Forward(place)));
             moved += 1;
         }
         cursor.next();
