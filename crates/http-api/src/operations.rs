@@ -40,14 +40,16 @@ pub(crate) fn health() -> Reply {
     reply::not_cached(reply::of_type(StatusCode::OK, reply::TEXT, Bytes::from_static(b"ok\n")))
 }
 
-/// `/readyz`: requests can be served, or why not.
-pub(crate) async fn ready(service: &Service) -> Reply {
+/// `/readyz`: requests can be served, or why not. What a database says of itself is nothing for callers.
+pub(crate) async fn ready(service: &Service, is_for_operators: bool) -> Reply {
+    const ELSEWHERE: &str = "the listener for administration says why";
     match service.ready().await {
         Ok(()) => reply::admin_json(StatusCode::OK, &serde_json::json!({ "ready": true })),
-        Err(reason) => reply::admin_json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &serde_json::json!({ "ready": false, "reasons": [reason] }),
-        ),
+        Err(reason) => {
+            let reason = if is_for_operators { reason.as_str() } else { ELSEWHERE };
+            let body = serde_json::json!({ "ready": false, "reasons": [reason] });
+            reply::admin_json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
     }
 }
 

@@ -206,8 +206,8 @@ impl Server {
             }
             (Route::Description, Some(_), _) => get(head).map(|()| openapi::of_compatible()),
             (Route::Health, ..) => get(head).map(|()| operations::health()),
-            (Route::Ready, ..) => match get(head) {
-                Ok(()) => Ok(operations::ready(&self.site.service).await),
+            (Route::Ready, _, operator) => match get(head) {
+                Ok(()) => Ok(operations::ready(&self.site.service, operator.is_some()).await),
                 Err(problem) => Err(problem),
             },
             (Route::Metrics, _, Some(operator)) => {

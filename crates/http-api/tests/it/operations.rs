@@ -43,6 +43,11 @@ async fn a_listener_for_callers_knows_nothing_of_administration() {
     server.ask("GET", "/metrics", &[], "").await.problem(404);
     assert_eq!(server.ask("GET", "/readyz", &[], "").await.status, 200);
     assert_eq!(server.post("devices", &server.registration()).await.status, 202);
+    server.store.is_down.store(true, Ordering::Relaxed);
+    let answer = server.ask("GET", "/readyz", &[], "").await;
+    assert_eq!(answer.status, 503);
+    let reason = answer.json()["reasons"][0].as_str().unwrap().to_owned();
+    assert!(reason.contains("administration") && !reason.contains("it is down"), "{reason}");
 }
 
 #[tokio::test]
