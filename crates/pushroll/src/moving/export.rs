@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pushroll_domain::{MoveOut, MovingView, Random as _, RecordKind, StoreError, Timestamp};
@@ -13,7 +14,6 @@ use super::lines::{self, Header, kind_of};
 use super::stores::Source;
 use super::{AT_ONCE, Watcher};
 use crate::machine::SystemRandom;
-use crate::private_file::{self, Readable};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -115,7 +115,9 @@ pub async fn export(
                             "This export can't be resumed if it is broken off: {why}."
                         ));
                     }
-                    let file = private_file::make(&draft, Readable::ByOwner).map_err(failed)?;
+                    let mut options = OpenOptions::new();
+                    options.write(true).create(true).truncate(true).mode(0o600);
+                    let file = options.open(&draft).map_err(failed)?;
                     let out = BufWriter::with_capacity(BUFFER_BYTES, file);
                     (Writer::begin(out, &header).map_err(failed)?, header, None)
                 }
