@@ -63,7 +63,7 @@ async fn when_the_credentials_are_changed_they_are_asked_about_at_once() {
 async fn a_late_refusal_of_credentials_that_were_changed_says_nothing_of_the_new_ones() {
     let app = an_app().await;
     let late = a_device().build();
-    app.answers(&late, [Reply::refused(403, "InvalidProviderToken").after_ms(3_000)]);
+    app.answers(&late, [Reply::refused(403, "InvalidProviderToken").after_ms(6_000)]);
     let late = late.registered(&app).await;
     eventually("it is asked about", async || (app.dry_runs_of(&late) == 1).then_some(())).await;
     // The same key for both environments is another for whoever asks.
